@@ -18,7 +18,7 @@ import msgspec
 
 from audit_trail.runtime.garbage_collection import spare_the_collector
 from benchmarks.detection_cost import cost_of
-from benchmarks.hospital.context import Context, write_csv
+from benchmarks.hospital.context import Context, canonical_tables, write_csv
 from benchmarks.hospital.findings import Findings, RuleScore
 from benchmarks.hospital.kinds import MISUSE
 from benchmarks.hospital.people import Size
@@ -107,7 +107,7 @@ def main(arguments: Sequence[str]) -> None:
     kept: list[RecordedEvent] = []
     spare_the_collector()
     outcome = evaluate(hospital, parse_rules(documents), kept=kept)
-    cost = cost_of(kept[:COSTED], documents, Context(hospital.site).of(0), options.runs)
+    cost = cost_of(kept[:COSTED], documents, canonical_tables(hospital.site, 0), options.runs)
     lines = [f"{name}: {value}" for name, value in facts.items()]
     lines += [
         f"{outcome.events:,} events, {outcome.micros:.1f} microseconds of detection each",

@@ -22,6 +22,10 @@ TRAIL_SERVICE = "audit-trail"
 """The source of the trail's own events. Nobody else may publish events of the category `trail`."""
 AUDIT_LOG = "AuditLog"
 """The resource type of the trail itself; the resource's id is the address that was read."""
+ALERT_RAISED = "alert.raised"
+"""The event that reports an alert."""
+ALERT = "Alert"
+"""The resource type of alerts."""
 
 
 class Category(StrEnum):
@@ -97,12 +101,14 @@ _ROWS = (
     EventType("integrity_check.recovered", _TRAIL, _E, (), (DCM, "110113"), (LOCAL, "integrity-check-recovered"), "The cause of a finding is gone."),
     EventType("integrity_check.answered", _TRAIL, _E, ("actor.id", "reason"), (DCM, "110113"), (LOCAL, "integrity-check-answered"), "An operator closed a finding."),
     EventType("recording.gap", _TRAIL, _E, ("actor.id", "reason"), (DCM, "110113"), (LOCAL, "recording-gap"), "Kafka lost records before they were read, and an operator accepted that."),
+    EventType("dead_letters.risen", _TRAIL, _E, ("resources",), (DCM, "110113"), (LOCAL, "dead-letters-risen"), "More messages of a topic and a source than usual could not be accepted within an hour."),
     EventType("observation.gap", _TRAIL, _E, (), (DCM, "110100"), (LOCAL, "observation-gap"), "The watcher did not look at all targets, or at some, for a time."),
     EventType("recording_clock.set_back", _TRAIL, _E, (), (DCM, "110113"), (LOCAL, "recording-clock-set-back"), "The database's clock was set back: it is behind the last event."),
     EventType("recording_clock.ahead", _TRAIL, _E, (), (DCM, "110113"), (LOCAL, "recording-clock-ahead"), "The database's clock is ahead of the machine that ingests."),
     EventType("recording_clock.recovered", _TRAIL, _E, (), (DCM, "110113"), (LOCAL, "recording-clock-recovered"), "The database's clock is right again."),
     EventType("detection_rules.activated", _TRAIL, _E, ("resources",), (LOCAL, "detection-rules-activated"), None, "A set of rules that find misuse began to count."),
-    EventType("alert.raised", _TRAIL, _E, ("resources",), (DCM, "110113"), (LOCAL, "alert-raised"), "A rule found what somebody should look at."),
+    EventType(ALERT_RAISED, _TRAIL, _E, ("resources",), (DCM, "110113"), (LOCAL, "alert-raised"), "A rule found what somebody should look at."),
+    EventType("employee.asked", _TRAIL, _E, ("actor.id", "resources"), (LOCAL, "employee-asked"), None, "An employee was asked about a case."),
     EventType("subject.erased", _TRAIL, _D, (), (LIFECYCLE, "destroy"), None, "A subject's key was destroyed."),
     EventType("projection.rebuilt", _TRAIL, _E, (), (LOCAL, "projection-rebuilt"), None, "A read model was rebuilt."),
     EventType("projection.event_skipped", _TRAIL, _E, ("actor.id", "reason"), (LOCAL, "projection-event-skipped"), None, "An operator decided that a read model leaves one event out."),

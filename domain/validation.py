@@ -27,14 +27,34 @@ _PATIENT_REFERENCE = re.compile(r"(?:^|/)Patient/", re.IGNORECASE)
 _STORE_FIELDS = {"position", "recorded_at", "stream", "stream_position"}
 
 
+def decode_flawless(message: bytes) -> AuditEvent | None:
+    """The event in a short native message without a fault; None for any other message.
+
+    It decides nothing else: `decode_event` reads the other messages, or finds their fault. A CloudEvent and a FHIR
+    resource give None, because they have top-level fields that no native event has.
+    """
+    if len(message) >= LARGE or _has_escaped_null(message) or _has_many_brackets(message):
+        return None
+    try:
+        event = _decode(message)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return None
+    if event.schema_version != SCHEMA_VERSION or event.type not in CATALOGUE or may_be_rounded(message):
+        return None
+    try:
+        return check(event)
+    except InvalidEventError:
+        return None
+
+
 def decode_event(message: bytes) -> AuditEvent:
     """Decode and validate a native message (UTF-8 JSON, one object).
 
     Raises `InvalidEventError`; `field` is the path of the first fault.
     """
-    if b"\\u0000" in message:
+    if _has_escaped_null(message):
         return _decode_on_slow_path(message, None)
-    if message.count(b"{") + message.count(b"[") > MAX_DEPTH:
+    if _has_many_brackets(message):
         check_shape(message)
     try:
         event = _decode(message) if len(message) < LARGE else _decode_large(message)
@@ -43,6 +63,16 @@ def decode_event(message: bytes) -> AuditEvent:
     if event.schema_version != SCHEMA_VERSION or may_be_rounded(message):
         return _decode_on_slow_path(message, None)
     return check(event)
+
+
+def _has_escaped_null(message: bytes) -> bool:
+    # A search for one byte takes a tenth of the time, and most messages have no backslash.
+    return b"\\" in message and b"\\u0000" in message
+
+
+def _has_many_brackets(message: bytes) -> bool:
+    """Whether the message may be nested too deep, or have too many arrays and objects."""
+    return message.count(b"{") + message.count(b"[") > MAX_DEPTH
 
 
 def encode_event(event: AuditEvent) -> bytes:
@@ -61,7 +91,8 @@ def check(event: AuditEvent) -> AuditEvent:
             "send the time of the event, from 1970-01-02 to the end of 2199; an unset date is no time",
             field="occurred_at",
         )
-    _check_ids(event)
+    if not _ids_stand_alone(event):
+        _check_ids(event)
     entry = CATALOGUE.get(event.type)
     if entry is None:
         raise InvalidEventError(Reason.UNKNOWN_TYPE, _unknown_type(event.type), field="type")
@@ -69,6 +100,22 @@ def check(event: AuditEvent) -> AuditEvent:
         if not _PRESENT[path](event):
             raise InvalidEventError(Reason.MISSING_FIELD, f"{event.type} needs this field", field=path)
     return event
+
+
+def _ids_stand_alone(event: AuditEvent) -> bool:
+    """Whether `_check_ids` has nothing to say. It runs for every event, so it names no field."""
+    for patient in event.patients:
+        id = patient.id
+        if "/" in id or id.strip() != id:
+            return False
+    actor = event.actor.id
+    if actor is not None and ("/" in actor or actor.strip() != actor):
+        return False
+    for resource in event.resources:
+        id = resource.id
+        if id.strip() != id:
+            return False
+    return event.device is None and event.source.sequence is None
 
 
 def _check_ids(event: AuditEvent) -> None:

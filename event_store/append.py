@@ -1,15 +1,14 @@
 """The append: the only write to the log, all or nothing per batch.
 
-One transaction takes the log's row lock, moves the offsets by compare-and-set, drops known event ids, assigns dense
-positions, copies the rows, extends the Merkle tree and signs the new head. So every committed event is sealed, and
-positions have the order of the commits.
+Rows and digests are made first (`event_store.event_rows`). Then one transaction takes the log's row lock, moves the
+offsets by compare-and-set, drops known event ids, assigns dense positions, copies the rows, extends the Merkle tree and
+signs the new head. So every committed event is sealed, and positions have the order of the commits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from hashlib import sha256
 from struct import Struct
 from typing import NamedTuple
 from uuid import UUID
@@ -21,9 +20,10 @@ from domain.errors import FencedError, LogInconsistentError
 from event_store.binary_copy import UNIX_EPOCH_US, copy_in, to_us
 from event_store.database import Connection, Cursor
 from event_store.dead_letters import NewDeadLetter, insert_dead_letters
-from event_store.entry import encode_entry
+from event_store.entry import complete_entries
+from event_store.event_rows import EncodedEvents, encode_events, identity_rows
 from event_store.heads import insert_head, insert_keys
-from event_store.merkle import Edge, Tile, leaf_hash
+from event_store.merkle import Edge, Tile, leaf_hashes
 from event_store.signing import HeadSigner
 from event_store.statements import load
 
@@ -99,13 +99,14 @@ def append(
     Raises `FencedError` when an offset has moved or an aggregate's version is taken (roll back, read again), and
     `LogInconsistentError` when the stored tree contradicts itself or no key of this log has signed it (stop).
     """
+    encoded = encode_events(events)
     with connection.cursor() as cursor:
         size, root, edge, partitioned_until = _lock(cursor)
         recorded_at, behind, now = _clock(cursor, size)
         _continue_signed(cursor, signer, size, root, recorded_at)
         for advance in offsets:
             advance_offset(cursor, advance)
-        known = _claim_ids(cursor, events, size)
+        known = _claim_ids(cursor, events, encoded.ids, size)
         letters = list(dead_letters)
         if known.conflicts:
             if conflict_letter is None:
@@ -116,7 +117,9 @@ def append(
             if size + len(known.fresh) + _HEADROOM > partitioned_until:
                 until = size + len(known.fresh) + _HEADROOM
                 cursor.execute(_SQL["add_partitions"], {"until": until})
-            tiles = edge.extend(_insert_events(cursor, known.fresh, size, recorded_at))
+            if len(known.fresh) < len(events):
+                encoded = encode_events(known.fresh)
+            tiles = edge.extend(_insert_events(cursor, encoded, size, recorded_at))
             _insert_tiles(cursor, tiles)
             root = _seal(cursor, signer, edge, (size, root), recorded_at)
     return Appended(
@@ -207,17 +210,20 @@ def advance_offset(cursor: Cursor, advance: OffsetAdvance) -> None:
 
 _COMPARED_BYTES = 8 << 20
 """The maximum of stored bodies in memory: thousands of small events can repeat the ids of events of 1 MiB each."""
-_IDENTITY_ROW = Struct(">hi16siq").pack
 
 
-def _claim_ids(cursor: Cursor, events: Sequence[NewEvent], size: int) -> _Known:
+def _claim_ids(cursor: Cursor, events: Sequence[NewEvent], ids: Sequence[bytes], size: int) -> _Known:
     """Insert the ids of the batch, except known ones.
 
     Known ids are rare, so the insert itself checks the unique index: one COPY instead of a query and a COPY. The keys
     are bytes: a UUID hashes like its integer, so a sender could choose thousands of ids with equal hashes.
     """
     firsts: dict[bytes, NewEvent] = {}
-    repeated = [event for event in events if firsts.setdefault(event.event_id.bytes, event) is not event]
+    repeated = [
+        event
+        for event_id, event in zip(ids, events, strict=True)
+        if firsts.setdefault(event_id, event) is not event
+    ]
     if not events:
         return _Known([], 0, [])
     cursor.execute("SAVEPOINT ids")
@@ -238,8 +244,7 @@ def _claim_ids(cursor: Cursor, events: Sequence[NewEvent], size: int) -> _Known:
 
 
 def _copy_ids(cursor: Cursor, ids: Iterable[bytes], size: int) -> None:
-    rows = [_IDENTITY_ROW(2, 16, event_id, 8, size + at) for at, event_id in enumerate(ids)]
-    copy_in(cursor, _SQL["copy_ids"], rows)
+    copy_in(cursor, _SQL["copy_ids"], identity_rows(ids, size))
 
 
 def _stored_sizes(cursor: Cursor, ids: list[UUID]) -> dict[bytes, int]:
@@ -294,49 +299,17 @@ def _same(event: NewEvent, format: int, body: bytes) -> bool:
     return is_same_content((event.format, event.body), (format, body))
 
 
-_EVENT_HEAD = Struct(">h iq iq iq iq i16s i16s ih i").pack
-_LENGTH = Struct(">i").pack
-_VERSION_ROW = Struct(">hi16siqiq").pack
-
-
-def _insert_events(cursor: Cursor, events: list[NewEvent], first: int, recorded_at: datetime) -> list[bytes]:
+def _insert_events(cursor: Cursor, events: EncodedEvents, first: int, recorded_at: datetime) -> list[bytes]:
     """Copy the rows and return their leaf hashes."""
     recorded = to_us(recorded_at)
-    recorded_unix = recorded + UNIX_EPOCH_US
-    rows = []
-    hashes = []
-    versions = []
-    streams: dict[UUID, tuple[str, bytes]] = {}
-    for position, event in enumerate(events, first):
-        event_id, stream, stream_position, type, occurred_at, format, body = event
-        if stream not in streams:
-            streams[stream] = (stream.hex, stream.bytes)
-        stream_hex, stream_bytes = streams[stream]
-        id_bytes = event_id.bytes
-        name = type.encode()
-        # fmt: off
-        rows.append(_EVENT_HEAD(
-            9, 8, position, 8, stream_position, 8, recorded, 8, to_us(occurred_at),
-            16, stream_bytes, 16, id_bytes, 2, format, len(name),
-        ) + name + _LENGTH(len(body)) + body)
-        # fmt: on
-        digest = sha256(body).hexdigest()
-        hashes.append(
-            leaf_hash(
-                encode_entry(
-                    position, id_bytes.hex(), recorded_unix, stream_hex, stream_position, format, digest
-                )
-            )
-        )
-        if format == BodyFormat.AGGREGATE:
-            versions.append(_VERSION_ROW(3, 16, stream_bytes, 8, stream_position, 8, position))
+    hashes = leaf_hashes(complete_entries(first, recorded + UNIX_EPOCH_US, events.entries))
     try:
-        if versions:
-            copy_in(cursor, _SQL["copy_versions"], versions)
+        if events.versions:
+            copy_in(cursor, _SQL["copy_versions"], events.version_rows(first))
     except errors.UniqueViolation as exc:
         raise FencedError("another process wrote that version of the aggregate") from exc
     try:
-        copy_in(cursor, _SQL["copy_events"], rows)
+        copy_in(cursor, _SQL["copy_events"], events.rows(first, recorded))
     except errors.UniqueViolation as exc:
         raise LogInconsistentError(
             f"position {first} or a later one is occupied, although the log ends there"

@@ -45,7 +45,7 @@ COPY audit_trail.aggregate_version (stream, stream_position, position) FROM STDI
 
 -- name: copy_events
 COPY audit_trail.event
-(position, stream_position, recorded_at, occurred_at, stream, event_id, format, type, body)
+(position, recorded_at, stream, format, type, stream_position, occurred_at, event_id, body)
 FROM STDIN (FORMAT "binary");
 
 -- name: copy_tiles

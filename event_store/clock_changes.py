@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from domain.body import BodyFormat, read_event
+from domain.body import read_event
 from domain.event import AuditEvent
 from domain.recording_clock import RECOVERED, Deviation
-from domain.validation import encode_event
-from event_store.append import Appended, NewEvent, append
+from event_store.append import Appended
 from event_store.database import Connection
 from event_store.gaps import TRAIL_STREAM
 from event_store.signing import HeadSigner
 from event_store.statements import load
+from event_store.trail_events import append_trail_events
 
 _SQL = load(__package__, "clock_changes.sql")
 
@@ -30,20 +30,8 @@ def append_clock_changes(
     connection: Connection, events: Sequence[AuditEvent], appended: Appended, signer: HeadSigner
 ) -> Appended:
     """Append `events` right after a batch, in its transaction. Returns the result for both together."""
-    rows = [
-        NewEvent(
-            event.event_id,
-            TRAIL_STREAM,
-            position,
-            event.type,
-            event.occurred_at,
-            BodyFormat.NATIVE,
-            encode_event(event),
-        )
-        for position, event in enumerate(events, appended.size)
-    ]
-    also = append(connection, rows, signer)
+    found = append_trail_events(connection, events, appended, signer)
     with connection.cursor() as cursor:
-        for row in rows:
-            cursor.execute(_SQL["insert"], {"position": row.stream_position})
-    return appended._replace(size=also.size, root=also.root)
+        for position in range(appended.size, found.size):
+            cursor.execute(_SQL["insert"], {"position": position})
+    return found

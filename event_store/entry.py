@@ -16,6 +16,8 @@ The digest covers the whole body, which contains the type and the time of the ev
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 def encode_entry(
     position: int,
@@ -30,3 +32,16 @@ def encode_entry(
     return (
         f"audit-trail-entry/1\n{position}\n{event_id}\n{recorded_us}\n{stream}\n{stream_position}\n{format}\n{digest}\n"
     ).encode("ascii")
+
+
+def entry_end(stream: str, stream_position: int, format: int, digest: str) -> str:
+    """The last lines of an entry. They are known before the event has a position."""
+    return f"{stream}\n{stream_position}\n{format}\n{digest}\n"
+
+
+def complete_entries(first: int, recorded_us: int, parts: Iterable[tuple[str, str]]) -> list[bytes]:
+    """The entries of a batch from position `first` on. `parts` are the event id and the `entry_end` of each."""
+    return [
+        f"audit-trail-entry/1\n{position}\n{event_id}\n{recorded_us}\n{end}".encode("ascii")
+        for position, (event_id, end) in enumerate(parts, first)
+    ]

@@ -9,11 +9,11 @@ from typing import Any
 from msgspec import Struct
 
 from domain.alert_level import Level
+from domain.catalogue import ALERT_RAISED
 from domain.event import AuditEvent, RecordedEvent
 from forwarding.records import Selection
 from interop.severity import severity_of
 
-RAISED = "alert.raised"
 LEVELS = tuple(Level)
 """From the least to the most serious."""
 _RULE_RESOURCE = "DetectionRule"
@@ -36,7 +36,7 @@ class AlertFacts(Struct, frozen=True, kw_only=True):
 
 def alert_facts(event: AuditEvent) -> AlertFacts | None:
     """The facts of an alert; None for every other event. What is hidden or malformed is absent."""
-    if event.type != RAISED:
+    if event.type != ALERT_RAISED:
         return None
     said = event.attributes
     rules = [each.id for each in event.resources if each.type == _RULE_RESOURCE]
@@ -68,7 +68,7 @@ def at_least(select: Selection, least: str | None) -> Selection:
     below = frozenset(LEVELS[: LEVELS.index(least)])
 
     def selected(recorded: RecordedEvent) -> RecordedEvent | None:
-        if recorded.event.type == RAISED and _text(recorded.event.attributes.get("level")) in below:
+        if recorded.event.type == ALERT_RAISED and _text(recorded.event.attributes.get("level")) in below:
             return None
         return select(recorded)
 

@@ -17,7 +17,7 @@ from forwarding.receivers.http import origin_of, read_url, url_digest
 from forwarding.receivers.kafka import KafkaTopic, Publish
 from forwarding.receivers.otlp import OtlpLogs
 from forwarding.receivers.receiver import Receiver
-from forwarding.receivers.smtp import MailServer
+from forwarding.receivers.smtp import AddressOf, MailServer
 from forwarding.receivers.splunk import HttpEventCollector
 from forwarding.receivers.syslog import SyslogServer
 from forwarding.receivers.webhook import SignedWebhook
@@ -46,7 +46,7 @@ _KNOWN: dict[str, tuple[str, ...]] = {
 }
 _ABOUT_DECISION = ("decided_by", "reason", "start")
 """The fields that are no part of how the follower works."""
-_PLACE = ("host", "port", "url", "url_file", "topic", "index", "recipients")
+_PLACE = ("host", "port", "url", "url_file", "topic", "index", "recipients", "to_employee")
 """The fields of a receiver that say where records go."""
 _DEFAULTS: Mapping[str, Any] = {"on_refusal": "stop"}
 """Younger fields: a follower without them has the configuration that it had before they existed."""
@@ -133,15 +133,16 @@ _MADE: Mapping[type[ReceiverSettings], Callable[[Any, str], Receiver]] = {
     Webhook: SignedWebhook,
     Splunk: HttpEventCollector,
     Otlp: OtlpLogs,
-    Smtp: MailServer,
     Alertmanager: AlertmanagerServer,
 }
 
 
-def make_receiver(follower: Follower, publish: Publish) -> Receiver:
+def make_receiver(follower: Follower, publish: Publish, address_of: AddressOf | None = None) -> Receiver:
     """The receiver of a follower, not connected. Raises `ConfigurationError` that names the field."""
     if isinstance(follower.receiver, Kafka):
         return KafkaTopic(follower.receiver, follower.name, publish)
+    if isinstance(follower.receiver, Smtp):
+        return MailServer(follower.receiver, follower.field, address_of)
     return _MADE[type(follower.receiver)](follower.receiver, follower.field)
 
 
@@ -156,7 +157,8 @@ def configured(follower: Follower, where: str) -> Configured:
         and name not in RECEIVERS
         and value not in ([], {}, None, _DEFAULTS.get(name))
     }
-    place = {name: receiver.pop(name) for name in _PLACE if receiver.get(name) is not None}
+    places = {name: receiver.pop(name, None) for name in _PLACE}
+    place = {name: value for name, value in places.items() if value not in (None, False, [])}
     if isinstance(follower.receiver, HttpSettings):
         url = read_url(follower.receiver, follower.field)
         place |= {"url": origin_of(parse_target(url, f"{follower.field}.url")), "url_sha256": url_digest(url)}

@@ -34,3 +34,5 @@ class Encoded(NamedTuple):
     data: bytes
     identity: bytes = b""
     """The same whenever the record is sent again, for receivers that need that: `data` may name a newer tree head."""
+    recipients: tuple[str, ...] = ()
+    """The addresses that a mail goes to."""

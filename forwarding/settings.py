@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
@@ -13,7 +14,8 @@ _Text = Annotated[str, Meta(min_length=1, max_length=256)]
 _Path = Annotated[str, Meta(min_length=1, max_length=4096)]
 _Url = Annotated[str, Meta(min_length=1, max_length=2048)]
 _Ids = tuple[_Text, ...]
-_Address = Annotated[str, Meta(pattern=r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9.-]{1,253}\Z")]
+ADDRESS = re.compile(r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9.-]{1,253}\Z")
+_Address = Annotated[str, Meta(pattern=ADDRESS.pattern)]
 _Authorization = Annotated[
     _Path | None, Meta(description="The file with the value of the header `Authorization`.")
 ]
@@ -137,8 +139,15 @@ class Smtp(_Tls, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sender: Annotated[_Address, Meta(description="The address that messages come from.")]
     recipients: Annotated[
         tuple[_Address, ...],
-        Meta(min_length=1, max_length=50, description="The addresses that get each message."),
-    ]
+        Meta(max_length=50, description="The addresses that get each message."),
+    ] = ()
+    to_employee: Annotated[
+        bool,
+        Meta(
+            description="Instead of `recipients`: each event `employee.asked` goes to the person who is asked, at the"
+            " address in the [table of staff](context.md#staff)."
+        ),
+    ] = False
     user: Annotated[_Text | None, Meta(description="The login; without it, none is tried.")] = None
     password_file: Annotated[_Path | None, Meta(description="The file with its password.")] = None
     dashboard_url: _DashboardUrl = None

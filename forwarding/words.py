@@ -9,6 +9,7 @@ from domain.catalogue import CATALOGUE
 from forwarding.alerts import AlertFacts, alert_facts, level_of
 from forwarding.records import Record
 
+QUESTION = "Audit Trail: a question to you"
 _MOST_SUBJECT = 150
 _MOST_LINE = 2000
 _MOST_REASONS = 8000
@@ -28,6 +29,15 @@ def subject(record: Record) -> str:
 def text(record: Record, dashboard_url: str | None) -> str:
     """The text of a notice, of several lines."""
     return "\n".join(one_line(line, _MOST_LINE) for line in _lines(record, dashboard_url)) + "\n"
+
+
+def question_text(dashboard_url: str) -> str:
+    """The text for an employee who is asked about a case. It says nothing about the case, and names nobody."""
+    return (
+        "The office that looks into uses of patients' records has a question to you.\n"
+        f"Please sign in and answer it: {dashboard_url.rstrip('/')}/questions\n"
+        "This message does not say what it is about, since mail can be read on its way.\n"
+    )
 
 
 def event_link(record: Record, dashboard_url: str | None) -> str | None:

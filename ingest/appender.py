@@ -24,6 +24,7 @@ from event_store.tracing import OFF, Span, Tracer, within
 from ingest.batch import Batch
 from ingest.batch_bisection import pieces
 from ingest.clock_watch import ClockWatch
+from ingest.dead_letter_watch import DeadLetterWatch
 from ingest.floods import bounded
 from ingest.metrics import IngestMetrics
 from ingest.own_source import own_source
@@ -64,6 +65,7 @@ class Appender:
         self._stopping = stopping
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="append")
         self._clock = ClockWatch(signer, own_source())
+        self._letters = DeadLetterWatch(signer, own_source())
         self._batch: Batch | None = None
         self._future: Future[None] | None = None
 
@@ -142,7 +144,10 @@ class Appender:
                 conflict_letter=conflict_letter,
             )
             appended = self._clock.record(connection, appended)
+            letters = [*batch.dead_letters, *conflicts]
+            appended = self._letters.record(connection, appended, batch.counts, letters)
         self._clock.committed()
+        self._letters.committed()
         if appended.size > appended.first:
             self._announcer.announce(appended.size, span.context)
         span.set(

@@ -46,6 +46,8 @@ class Batch(NamedTuple):
     polled: list[Polled]
     newest: Mapping[str, datetime] = {}
     """The newest `occurred_at` of each reporting service in the batch."""
+    counts: Mapping[tuple[str, str], int] = {}
+    """The number of events of each topic and reporting service."""
     span: Span = NO_SPAN
     """The trace of the batch, from its decoding to its commit."""
 
@@ -97,11 +99,15 @@ class Counters:
 def decode_batch(polled: list[Polled], max_bytes: int, systems: Systems = OWN) -> Batch:
     """Decode polled records, partition by partition, in offset order."""
     newest: dict[str, datetime] = {}
-    batch = Batch([], [], polled, newest)
+    counts: dict[tuple[str, str], int] = {}
+    batch = Batch([], [], polled, newest, counts)
     for part in polled:
         decoded = decode_records(part.stream, part.records, max_bytes, systems)
         batch.events.extend(decoded.events)
         batch.dead_letters.extend(decoded.dead_letters)
         for service, occurred_at in decoded.newest.items():
             newest[service] = max(occurred_at, newest.get(service, occurred_at))
+        for service, count in decoded.counts.items():
+            key = part.partition.topic, service
+            counts[key] = counts.get(key, 0) + count
     return batch

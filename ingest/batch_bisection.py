@@ -54,7 +54,7 @@ def _part(batch: Batch, polled: Sequence[Polled]) -> Batch:
         [letter for letter in batch.dead_letters if _end(letter) in within.get(letter.stream, ())],
         list(polled),
         span=batch.span,
-    )
+    )  # without counts and newest times, which are those of the whole batch
 
 
 def _end(letter: NewDeadLetter) -> int:

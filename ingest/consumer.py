@@ -99,6 +99,7 @@ class RecordSource:
             settings.limits,
             watch=self._continuity.watched,
             report=self._unreadable.append,
+            carried=True,
         )
         self._subscription = Subscription(self._consumer, self._call, self._changes)
 

@@ -45,6 +45,8 @@ class Decoded(NamedTuple):
     dead_letters: list[NewDeadLetter]
     newest: dict[str, datetime]
     """The newest `occurred_at` of each reporting service."""
+    counts: dict[str, int]
+    """The number of events of each reporting service."""
 
 
 def decode_records(
@@ -54,12 +56,14 @@ def decode_records(
     events: list[NewEvent] = []
     letters: list[NewDeadLetter] = []
     newest: dict[str, datetime] = {}
+    counts: dict[str, int] = {}
     for record in records:
         if isinstance(record.value, Unread):
             letters.append(unread_letter(stream, record, record.value))
             continue
         try:
-            _check_key_and_headers(record)
+            if record.headers or len(record.key or b"") > KEY_AND_HEADERS_BYTES:
+                _check_key_and_headers(record)
             received = decode(
                 record.value,
                 record.headers,
@@ -80,21 +84,22 @@ def decode_records(
             letters.append(dead_letter(stream, record, _defect(exc)))
         else:
             event = received.event
-            service = event.source.service
-            if event.occurred_at > newest.get(service, _EPOCH):
-                newest[service] = event.occurred_at
+            service, occurred_at = event.source.service, event.occurred_at
+            if occurred_at > newest.get(service, _EPOCH):
+                newest[service] = occurred_at
+            counts[service] = counts.get(service, 0) + 1
             events.append(
                 NewEvent(
                     event.event_id,
                     stream,
                     record.offset,
                     event.type,
-                    event.occurred_at,
+                    occurred_at,
                     received.format,
                     received.body,
                 )
             )
-    return Decoded(events, letters, newest)
+    return Decoded(events, letters, newest, counts)
 
 
 def _check_key_and_headers(record: Record) -> None:

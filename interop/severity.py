@@ -56,6 +56,7 @@ _OF_TYPES = {
     "health_check.failed": Severity(3, 7),
     "health_check.recovered": Severity(5, 3),
     "observation.gap": Severity(4, 6),
+    "dead_letters.risen": Severity(4, 6),
     "node.authentication_failed": Severity(4, 7),
     "audit_log.read": Severity(6, 4),
     "audit_recording.started": Severity(4, 8),

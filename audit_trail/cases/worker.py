@@ -5,6 +5,7 @@ A defect, or a case that can't be read, leaves one alert without a case until th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import structlog
@@ -12,9 +13,12 @@ import structlog
 from audit_trail.cases.command_worker import CommandWorker
 from detection.cases.case_book import CaseBook
 from detection.cases.new_alerts import AlertRow, NewAlerts
-from domain.cases.commands import CaseCommand
+from domain.cases.commands import AskEmployee, CaseCommand
+from domain.cases.employee_asked import asked_event
 from domain.errors import AuditTrailError, LogInconsistentError, origin
+from domain.event import AuditEvent
 from domain.reviews.commands import ReviewCommand
+from domain.validation import decode_event, encode_event
 from event_store.database import Database
 
 log = structlog.get_logger(__name__)
@@ -23,17 +27,26 @@ PART = "cases"
 
 
 class CaseWorker(CommandWorker):
-    """The worker of cases."""
+    """The worker of cases. `publish` gets the event that an employee was asked, again after a kill."""
 
-    def __init__(self, database: Database, book: CaseBook) -> None:
+    def __init__(
+        self, database: Database, book: CaseBook, publish: Callable[[AuditEvent], None] | None = None
+    ) -> None:
         super().__init__(database, PART, reviews=False)
         self._book = book
+        self._publish = publish
         self._alerts = NewAlerts(database)
 
     def carry_out(self, command: CaseCommand | ReviewCommand) -> int:
-        """See `CaseBook.carry_out`."""
+        """See `CaseBook.carry_out`. That an employee was asked is published before the outcome is written."""
         assert isinstance(command, CaseCommand)
-        return self._book.carry_out(command)
+        if self._publish is None or not isinstance(command.body, AskEmployee):
+            return self._book.carry_out(command)
+        event = asked_event(command, command.body)
+        decode_event(encode_event(event))  # what ingest would not take is refused before anything is stored
+        version = self._book.carry_out(command)
+        self._publish(event)
+        return version
 
     def other_work(self) -> bool:
         """Put new alerts into cases."""

@@ -109,21 +109,26 @@ def status() -> None:
     """List the rules that count now, those that can't be evaluated, and how many alerts wait to be published."""
     from audit_trail.databases import Pool, open_database
     from audit_trail.settings import load
-    from detection.live.status import read_status
+    from detection.live.alert_reader import UnpublishedAlerts
+    from detection.live.rule_sets import read_documents, titles_of
+    from queries.detection.read_models import DetectionModels
 
     with closing(open_database(load(), Pool.READER)) as database:
-        found = read_status(database)
+        found = DetectionModels(database).rules()
+        unpublished = UnpublishedAlerts(database).count()
+        off = found.switched_off and found.set_digest
+        titles = titles_of(read_documents(database, off)) if off else {}
     table = Table("rule", "level", "from position", "alerts", "state", box=None)
     for rule in found.rules:
         state = f"not evaluable without {', '.join(rule.missing)}" if rule.missing else ""
-        cells = (rule.title, rule.level, str(found.position), str(rule.alerts), state)
+        cells = (rule.title, rule.level.value, str(found.position), str(rule.alerts), state)
         table.add_row(*map(plain, cells))
     out.print(table)
-    for off in found.switched_off:
-        until = f" until {off.until}" if off.until else ""
-        line = f"switched off{until}: {off.title}, by {off.owner}: {off.reason}"
+    for each in found.switched_off:
+        until = f" until {each.until}" if each.until else ""
+        line = f"switched off{until}: {titles.get(each.rule, each.rule)}, by {each.owner}: {each.reason}"
         typer.echo(visible(line))
-    typer.echo(f"{len(found.rules)} rules count; {found.unpublished} alerts are not published yet")
+    typer.echo(f"{len(found.rules)} rules count; {unpublished} alerts are not published yet")
 
 
 @app.command()

@@ -15,11 +15,14 @@ _ROLES: dict[Role, tuple[str, str]] = {
     Role.AUDITOR: ("Reviews everything that happened.", "all"),
     Role.PRIVACY_OFFICER: ("Answers patients, and decides what they see of staff.", "all"),
     Role.SECURITY_OFFICER: ("Looks for misuse and attacks.", "all"),
-    Role.REVIEWER: ("Reviews alerts, and decides cases of others.", "all"),
+    Role.REVIEWER: (
+        "Reviews alerts, and decides cases of others.",
+        "all but `alert.raised`, whose alerts are read as such; a program: all",
+    ),
     Role.ANALYST: ("Counts, compares, builds projections.", "all"),
     Role.SERVICE_OWNER: (
         "Answers for a service that reports.",
-        "those that the services of the claim `sources` report",
+        "those that the services of the claim `sources` report, but no `alert.raised` of the trail",
     ),
     Role.CLINICIAN: (
         "Sees what is on record of themselves.",

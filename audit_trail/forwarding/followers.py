@@ -23,6 +23,7 @@ from forwarding.changes import Decision, FollowerChange, change_event
 from forwarding.file import Follower, configured, make_receiver, read_followers
 from forwarding.receivers.kafka import Publish
 from forwarding.receivers.receiver import Receiver
+from forwarding.receivers.smtp import AddressOf
 from forwarding.registry import Configured
 from forwarding.settings import FollowerSettings, Kafka
 from queries.filters.event_filter import EventFilter
@@ -50,13 +51,13 @@ class Made(NamedTuple):
     selection: ScopedSelection
 
 
-def followers(settings: Settings, publish: Publish) -> list[Made]:
+def followers(settings: Settings, publish: Publish, address_of: AddressOf | None = None) -> list[Made]:
     """The followers of the settings' file. Raises `ConfigurationError` that names the file and the field."""
     path = settings.forwarding_file
     if path is None:
         raise ConfigurationError(f"{SETTING} is not set: name the file of the followers")
     try:
-        return [_made(each, settings, publish) for each in read_followers(_text(path))]
+        return [_made(each, settings, publish, address_of) for each in read_followers(_text(path))]
     except ConfigurationError as exc:
         raise ConfigurationError(f"{SETTING}: {path}: {exc}") from exc
 
@@ -71,10 +72,10 @@ def _text(path: Path) -> bytes:
         raise ConfigurationError(f"it can't be read: {exc.strerror}") from exc
 
 
-def _made(follower: Follower, settings: Settings, publish: Publish) -> Made:
+def _made(follower: Follower, settings: Settings, publish: Publish, address_of: AddressOf | None) -> Made:
     if isinstance(follower.receiver, Kafka):
         _refuse_own_topic(follower.field, follower.receiver.topic, settings)
-    receiver = make_receiver(follower, publish)
+    receiver = make_receiver(follower, publish, address_of)
     decided = configured(follower, receiver.where)
     _check_decision(f"followers.{follower.name}", decided, settings.max_message_bytes)
     return Made(

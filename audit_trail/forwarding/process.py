@@ -12,6 +12,7 @@ from audit_trail.forwarding.followers import Made, followers
 from audit_trail.ingest_settings import ingest_settings
 from audit_trail.runtime.metrics_server import Monitor
 from audit_trail.settings import Settings
+from detection.context.addresses import StaffAddresses
 from domain.errors import ConfigurationError
 from domain.event import AuditEvent
 from domain.validation import encode_event
@@ -32,7 +33,7 @@ def forward(settings: Settings, monitor: Monitor, on_stop: Callable[[Callable[[]
         closing(open_database(settings, Pool.FORWARDER)) as database,
         closing(Publisher(ingest_settings(settings))) as publisher,
     ):
-        found = followers(settings, _publishing(publisher))
+        found = followers(settings, _publishing(publisher), StaffAddresses(database))
         refuse_wrong_settings(database)
         publisher.refuse_wrong_settings()
         forwarder = make_forwarder(found, database, reporting(settings, publisher))

@@ -30,6 +30,12 @@ class Context:
         return ContextIndex([*self._others, _loaded(_PATIENTS, _patients(self._site, day))])
 
 
+def canonical_tables(site: Site, day: int) -> dict[str, list[bytes]]:
+    """The tables as they are in the morning of a day, in the form in which they are stored."""
+    tables = {name: rows(site) for name, rows in _TABLES.items()} | {_PATIENTS: _patients(site, day)}
+    return {name: _canonical(name, rows) for name, rows in tables.items()}
+
+
 def write_csv(site: Site, day: int, folder: Path) -> list[Path]:
     """Files that `audit-trail context load` takes, one a table, as they are in the morning of a day."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -46,8 +52,11 @@ def write_csv(site: Site, day: int, folder: Path) -> list[Path]:
 
 
 def _loaded(name: str, rows: Rows) -> TableRows:
-    table = TABLES[name]
-    return TableRows(table, sorted({encode_row(make_row(table, row)) for row in rows}))
+    return TableRows(TABLES[name], _canonical(name, rows))
+
+
+def _canonical(name: str, rows: Rows) -> list[bytes]:
+    return sorted({encode_row(make_row(TABLES[name], row)) for row in rows})
 
 
 def _cell(value: Given) -> str:

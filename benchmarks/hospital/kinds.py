@@ -48,7 +48,9 @@ MISUSE = {
     "VIP": _curious(snooping.vip, 40, "record_of_vip"),
     "stranger": _curious(snooping.stranger, 100),
     "another ward's patient": _curious(snooping.inpatient_of_another_ward, 40),
-    "another ward's patients": _misuse(snooping.another_ward, 20, "department_mismatch", *_SNOOPING),
+    "another ward's patients": _misuse(
+        snooping.another_ward, 20, "department_mismatch", "no_relationship_several"
+    ),
     "discharged long ago": _curious(snooping.discharged_long_ago, 40, "record_of_former_patient"),
     "deceased": _curious(snooping.deceased, 20, "record_of_former_patient"),
     "many records": _misuse(snooping.many_records(35, 60, 50, searched=False), 12, "mass_access"),

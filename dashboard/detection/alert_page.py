@@ -97,7 +97,7 @@ def alert_page(
         rule_version=alert.rule_digest[:_SHORT],
         state=alert_state(alert),
         case_link=case_link(alert),
-        event_link=links.event(alert.alert_id),
+        event_link=links.event(alert.alert_id) if viewer.scope.sees_alerts else "",
         evidence=[] if evidence is None else rows_of(evidence, viewer),
         evidence_note=_note(alert, evidence),
         may_open=(

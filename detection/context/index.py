@@ -7,10 +7,12 @@ a tenth of what Python objects would take; finding the rows of a patient takes s
 
 from __future__ import annotations
 
+import hashlib
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+import msgspec
 from msgspec import Struct
 
 from detection.context.rows import Row, encode_row, make_row, row_decoder
@@ -52,6 +54,15 @@ class ContextIndex:
         """The rows of this version, if it is the one that is here."""
         return self._tables[version.table] if self.versions.get(version.table) == version else None
 
+    def changed(self, before: ContextIndex) -> frozenset[str] | None:
+        """The tables that have other rows than before; None when more is different: which are here, or whose ids."""
+        if self._tables.keys() != before._tables.keys():
+            return None
+        changed = {name for name, each in self._tables.items() if each is not before._tables[name]}
+        if any(self._tables[name].shared_ids != before._tables[name].shared_ids for name in changed):
+            return None
+        return frozenset(changed)
+
     def has(self, table: str) -> bool:
         """Whether the table is loaded."""
         return table in self._tables
@@ -76,6 +87,11 @@ class ContextIndex:
             self._found[search] = found
             self._found_rows += 1 + len(found)
         return found
+
+    def having(self, table: str, column: str, value: str, rows: Iterable[Row]) -> tuple[Row, ...]:
+        """Those of these rows of a table in which the column is this text, or a list that has it, as in `rows`."""
+        ids = self._wanted(TABLES[table], column, value)
+        return tuple([row for row in rows if _holds(getattr(row, column), ids)])
 
     def ids(self, table: str, id: str) -> frozenset[str]:
         """All ids of the person or patient who has this id; of somebody unknown, this one."""
@@ -109,8 +125,7 @@ class ContextIndex:
         found = self.rows(table, **{first: keys[first]})
         for name, value in keys.items():
             if found and name != first:
-                ids = self._wanted(searched.table, name, value)
-                found = tuple(row for row in found if _holds(getattr(row, name), ids))
+                found = self.having(table, name, value, found)
         return found
 
     def _wanted(self, table: Table, column: str, value: str) -> Sequence[str]:
@@ -119,7 +134,7 @@ class ContextIndex:
 
     def _ids(self, table: str, id: str) -> Sequence[str]:
         rows = self.rows(table, id=id)
-        if not rows:
+        if not rows or (len(rows) == 1 and not rows[0].other_ids):
             return (id,)
         return tuple(dict.fromkeys(each for row in rows for each in (row.id, *row.other_ids)))
 
@@ -135,6 +150,9 @@ class TableRows:
         self._decode = row_decoder(table.name)
         # The ids of one person share one hash table.
         ids = table.unique if len(table.unique) > 1 else ()
+        self.shared_ids = b""
+        """A digest of the persons with several ids."""
+        several = hashlib.sha256()
         self._columns: dict[str, tuple[str, ...]] = {name: (name,) for name in table.keys if name not in ids}
         if ids:
             self._columns = {ids[0]: ids, **self._columns}
@@ -148,8 +166,11 @@ class TableRows:
                 value = getattr(row, name)
                 for key in (value,) if isinstance(value, str) else value or ():
                     lookup.add(key, number)
+            if ids and any(getattr(row, name) for name in ids[1:]):
+                several.update(msgspec.json.encode([getattr(row, name) for name in ids]) + b"\n")
             if table.counted and (counted := getattr(row, table.counted)):
                 self.counts[counted] += 1
+        self.shared_ids = several.digest()
         for lookup in self.lookups.values():
             lookup.finish()
 
@@ -224,6 +245,8 @@ class _Lookup:
 
 def _holds(value: object, wanted: Sequence[str]) -> bool:
     """Whether a value of a row is one of these texts, or a list that has one of them."""
-    if isinstance(value, tuple):
-        return any(each in wanted for each in value)
-    return value in wanted
+    if type(value) is not tuple:
+        return value in wanted
+    if len(wanted) == 1:
+        return wanted[0] in value
+    return any(each in wanted for each in value)

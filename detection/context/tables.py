@@ -120,6 +120,7 @@ _TABLES = (
             _optional("active_from", Kind.TIME, "The first moment of work."),
             _optional("active_until", Kind.TIME, "The last moment of work."),
             _optional("supervisor", Kind.TEXT, "The person in charge of this one.", "staff"),
+            _optional("email", Kind.TEXT, "The mail address at work, for notices to the person."),
         ),
         keys=("id", "other_ids", "patient_id"),
         unique=("id", "other_ids"),

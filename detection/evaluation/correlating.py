@@ -32,7 +32,7 @@ from detection.evaluation.long_memory import LongMemory, kept_for, memory_of
 from detection.evaluation.matching import reasons, shown
 from detection.evaluation.moments import moment
 from detection.evaluation.reporting import GROUP, NOTICE, WAITING, Due, Report, Reporter
-from detection.rules.event_fields import Read, text_of
+from detection.rules.event_fields import Read, Scalar, text_of
 from detection.rules.rule import CorrelationRule, EventRule, Kind, Rule
 from domain.event import RecordedEvent
 
@@ -73,7 +73,9 @@ class Correlating:
         self._whole = self._memory is WholeWindow
         self._reports = reports
         self._due = due
-        self._keys = Grouping(rule).keys
+        grouping = Grouping(rule)
+        self._keys = grouping.keys
+        self._ones = grouping.ones if not (self._by_source or self._whole) else [None] * len(members)
         self._reporter = Reporter(rule, order, due)
         self._counted: Read | None = rule.counted.read if rule.counted else None
         counts = rule.kind in {Kind.EVENT_COUNT, Kind.VALUE_COUNT} and not self._long
@@ -89,6 +91,11 @@ class Correlating:
     def take(self, now: int, recorded: RecordedEvent, member: int, firings: list[Firing]) -> bool:
         """Take an event that matches the member; whether the condition now holds for one of its groups."""
         self._now = now
+        one = self._ones[member]
+        if one is not None and (key := one(recorded)) is not None:
+            group = self._groups.get(key)
+            if group is not None and group.report is None:
+                return self._add(now, recorded, member, key, group, firings)
         keys = self._keys(recorded, member)
         if not keys:
             return False
@@ -98,11 +105,7 @@ class Correlating:
             self._notice(FiringKind.OVERFLOW, recorded.position, reason, firings)
         values: Sequence[str] = ()
         if self._counted is not None:
-            values = [
-                value if type(value) is str else text_of(value)
-                for value in self._counted(recorded)
-                if value is not None
-            ]
+            values = _texts(self._counted(recorded))
             if not values:
                 return False
         if not self._by_source:
@@ -122,6 +125,36 @@ class Correlating:
             self._release_one(firings)
         self._schedule_release()
         return False
+
+    def _add(
+        self,
+        now: int,
+        recorded: RecordedEvent,
+        member: int,
+        key: Key,
+        group: _Group,
+        firings: list[Firing],
+    ) -> bool:
+        """The same for the one group of an event, of which nothing is reported: most events are such."""
+        values: Sequence[str] = ()
+        if self._counted is not None:
+            values = _texts(self._counted(recorded))
+            if not values:
+                return False
+        self._groups.move_to_end(key)
+        self._latest = group.seen = now
+        memory = group.memory
+        before = memory.size if self._long else 0
+        held: bool = memory.add(now, recorded.position, member, values)
+        if held and self._reports:
+            self._newest = (recorded, member)
+            self._report(now, recorded.position, key, group, firings)
+            self._newest = None
+        if self._long:
+            self._held += memory.size - before
+            while self._held > MAX_REMEMBERED:
+                self._forget_one(recorded.position, firings)
+        return held
 
     def settle(self, due: int, what: int, key: Key, firings: list[Firing]) -> None:
         """Close the window that ends at `due`, if it is still open."""
@@ -324,3 +357,11 @@ class Correlating:
         recorded, member = self._newest
         rule = self._members[member]
         return reasons(rule.expression, recorded) if isinstance(rule, EventRule) else ()
+
+
+def _texts(values: Sequence[Scalar]) -> Sequence[str]:
+    if len(values) == 1:
+        [value] = values
+        if type(value) is str:
+            return (value,)
+    return [value if type(value) is str else text_of(value) for value in values if value is not None]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from msgspec import Struct
@@ -80,6 +80,8 @@ class Explainer:
         self._departments: dict[str, str] = {}
         self._context = context
         self._counts: Counter[tuple[date, str, str]] = Counter()
+        self._at: datetime | None = None
+        self._day = date.min
         self.left_out = len(rules) - len(self._rules)
         self.reason = f"none of {len(self._rules)} rules explains the access"
         if self.left_out:
@@ -109,14 +111,21 @@ class Explainer:
 
     def count(self, recorded: RecordedEvent, explained_by: Iterable[str]) -> None:
         """Count the accesses of an event, each with the rule that explains it."""
-        day, department = recorded.recorded_at.date(), self._department(recorded.event.actor.id)
+        at = recorded.recorded_at
+        if at is not self._at:
+            self._at, self._day = at, at.date()
+        department = self._department(recorded.event.actor.id)
         for rule in explained_by:
-            self._counts[day, department, rule] += 1
+            self._counts[self._day, department, rule] += 1
 
     def conditions(self, type: str) -> list[tuple[str, Expression | bool]]:
         """The rules, and what is left of their conditions for events of this type."""
         found = [(rule.head.id, specialised(rule.expression, type)) for rule in self._rules]
         return [each for each in found if each[1] is not False]
+
+    def forget(self) -> None:
+        """Forget what the table of staff says."""
+        self._departments.clear()
 
     def drain(self) -> list[Explained]:
         """What was counted since the last time."""

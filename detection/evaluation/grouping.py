@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any
 
-from detection.rules.event_fields import text_of
+from detection.rules.event_fields import Scalar, text_of
 from detection.rules.rule import CorrelationRule
 from domain.event import RecordedEvent
 
@@ -14,6 +14,7 @@ MAX_KEYS = 1000
 """Groups, and values, of one event."""
 
 Key = tuple[str, ...]
+_OneGroup = Callable[[RecordedEvent], Key | None]
 
 
 class Grouping:
@@ -21,30 +22,44 @@ class Grouping:
 
     def __init__(self, rule: CorrelationRule) -> None:
         self._readers = [tuple(field.read for field in fields) for fields in rule.group_by]
-        ones = [tuple(field.one for field in fields if field.one is not None) for fields in rule.group_by]
-        # Fields that have one value at most give one group at most: most rules have no others.
-        self._ones = [
-            read if len(read) == len(fields) else None
-            for read, fields in zip(ones, rule.group_by, strict=True)
-        ]
+        # Of each member. Fields that have one value at most give one group at most: most rules have no others.
+        self.ones = [_one_group([field.one for field in fields]) for fields in rule.group_by]
 
     def keys(self, recorded: RecordedEvent, member: int) -> Sequence[Key]:
         """One for each combination of values, up to one more than `MAX_KEYS`; none when a field has no value."""
-        ones = self._ones[member]
-        if ones is not None:
-            values = []
-            for one in ones:
-                value = one(recorded)
-                if value is None:
-                    return ()
-                values.append(value if type(value) is str else text_of(value))
-            return (tuple(values),)
+        one = self.ones[member]
+        if one is not None:
+            key = one(recorded)
+            return () if key is None else (key,)
         keys: list[Key] = []
         for key in product(*(_texts(read(recorded)) for read in self._readers[member])):
             keys.append(key)
             if len(keys) > MAX_KEYS:
                 break
         return keys
+
+
+def _one_group(fields: Sequence[Callable[[RecordedEvent], Scalar] | None]) -> _OneGroup | None:
+    """Gives the only group of an event, or None when a field has no value; None when a field may have several."""
+    reads = [read for read in fields if read is not None]
+    if not reads or len(reads) < len(fields):
+        return None
+    if len(reads) == 1:
+        [read] = reads
+
+        def of_one(recorded: RecordedEvent) -> Key | None:
+            value = read(recorded)
+            return None if value is None else (value if type(value) is str else text_of(value),)
+
+        return of_one
+
+    def of_several(recorded: RecordedEvent) -> Key | None:
+        values = [read(recorded) for read in reads]
+        if None in values:
+            return None
+        return tuple([value if type(value) is str else text_of(value) for value in values])
+
+    return of_several
 
 
 def _texts(values: Sequence[Any]) -> list[str]:

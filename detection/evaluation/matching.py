@@ -1,10 +1,14 @@
-"""Conditions as functions, made for one type of event each, so that what the type decides is decided in advance."""
+"""Conditions as functions, made for events of one type and with the same values of fields that have few.
+
+So what these decide is decided in advance.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 
-from detection.rules.event_fields import text_of
+from detection.rules.event_fields import Scalar, text_of
 from detection.rules.expressions import (
     And,
     Expression,
@@ -13,6 +17,7 @@ from detection.rules.expressions import (
     Selection,
     decided_by_type,
     holds_for_type,
+    items_of,
 )
 from detection.rules.items import Item
 from domain.event import RecordedEvent
@@ -26,21 +31,26 @@ _MAX_TEXT = 200
 """Characters of a value that a reason shows."""
 
 
-def test_for_type(expression: Expression, type: str) -> Test | bool:
-    """Whether events of this type match: True or False when the type decides it, else the function that does."""
-    found = specialised(expression, type)
-    return found if isinstance(found, bool) else test_of(found)
+def few_valued(expressions: Iterable[Expression | bool]) -> tuple[str, ...]:
+    """The fields of these conditions that have one of few values, and can be read with `attrgetter`."""
+    items = (item for each in expressions if not isinstance(each, bool) for item in items_of(each))
+    return tuple(
+        dict.fromkeys(
+            item.field.name
+            for item in items
+            if item.field.domain and item.matches is not None and isinstance(item.field.one, attrgetter)
+        )
+    )
 
 
-def parts_in_context(expression: Expression, type: str) -> tuple[And, And] | None:
-    """Two conditions that both hold for events of this type that match; None when none does.
+def parts_in_context(expression: Expression | bool) -> tuple[And, And] | None:
+    """Two conditions that both hold for events that match; None when none does.
 
     The first one needs neither the context nor a patient alone, and so decides most events at once.
     """
-    found = specialised(expression, type)
-    if isinstance(found, bool):
-        return (And(()), And(())) if found else None
-    parts = list(_conjuncts(found))
+    if isinstance(expression, bool):
+        return (And(()), And(())) if expression else None
+    parts = list(_conjuncts(expression))
     plain = tuple(part for part in parts if not _sees_more(part))
     rest = tuple(part for part in parts if _sees_more(part))
     return And(plain), And(rest)
@@ -91,24 +101,44 @@ def test_of(expression: Expression | bool) -> Test:
 
 def specialised(expression: Expression, type: str) -> Expression | bool:
     """What is left of a condition for events of this type."""
+    return _left(expression, lambda item: holds_for_type(item, type) if decided_by_type(item) else None)
+
+
+def with_values(expression: Expression | bool, values: Mapping[str, Scalar]) -> Expression | bool:
+    """What is left of a condition for events whose fields have these values; None for a field without one."""
+
+    def decide(item: Item) -> bool | None:
+        if item.matches is None or item.field.name not in values:
+            return None
+        value = values[item.field.name]
+        return item.matches(() if value is None else (value,))
+
+    return expression if isinstance(expression, bool) else _left(expression, decide)
+
+
+def _left(expression: Expression, decide: Callable[[Item], bool | None]) -> Expression | bool:
+    """What is left of a condition when `decide` says of some items whether they hold."""
     match expression:
         case Item():
-            return holds_for_type(expression, type) if decided_by_type(expression) else expression
+            decided = decide(expression)
+            return expression if decided is None else decided
         case Selection(part=part):
-            return specialised(part, type)
+            return _left(part, decide)
         case Not(part=part):
-            inner = specialised(part, type)
+            inner = _left(part, decide)
             return not inner if isinstance(inner, bool) else Not(inner)
         case And(parts=parts):
-            return _joined(parts, type, neutral=True)
+            return _joined(parts, decide, neutral=True)
         case Or(parts=parts):
-            return _joined(parts, type, neutral=False)
+            return _joined(parts, decide, neutral=False)
 
 
-def _joined(parts: tuple[Expression, ...], type: str, *, neutral: bool) -> Expression | bool:
+def _joined(
+    parts: tuple[Expression, ...], decide: Callable[[Item], bool | None], *, neutral: bool
+) -> Expression | bool:
     left: list[Expression] = []
     for part in parts:
-        found = specialised(part, type)
+        found = _left(part, decide)
         if isinstance(found, bool):
             if found is not neutral:
                 return found

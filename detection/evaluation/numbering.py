@@ -71,9 +71,11 @@ class Numbers:
     def take(self, now: int, recorded: RecordedEvent, member: int, firings: list[Firing]) -> bool:
         """Take an event. Nothing is decided by it: never true."""
         one = self._field.one
-        values = (one(recorded),) if one else self._field.read(recorded)
-        number = next((each for each in values if type(each) is int), None)
-        if number is None:
+        if one is not None:
+            number = one(recorded)
+        else:
+            number = next((each for each in self._field.read(recorded) if type(each) is int), None)
+        if type(number) is not int:
             return False
         for key in self._keys(recorded, member):
             group = self._groups.get(key)

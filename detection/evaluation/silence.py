@@ -6,6 +6,9 @@ the longest pause counts, and of those the second longest, so that one outage do
 **The trail's own pauses do not count.** While no group at all is heard, no more than a quarter of the timespan passes
 for the rule: when the trail or its network stands still, not all sources are silent at once. So the silence of the only
 source is not found.
+
+**A silence that was announced does not count.** The rule `announced_by` says that a group will be silent, as a service
+that stops does. The group is judged again from its next event on, and that pause is none of its rhythm.
 """
 
 from __future__ import annotations
@@ -33,16 +36,17 @@ class _Group:
     """`first` and `last`: in the rule's own time, in which pauses of the trail do not count. `heard`: in the log's.
 
     `check`: when the group is looked at next; None when nothing but an event can change anything. `pauses`: the longest
-    of each day.
+    of each day. `announced`: the position of the event that announced its silence, while that lasts.
     """
 
-    __slots__ = ("check", "first", "heard", "last", "pauses", "position", "stalled")
+    __slots__ = ("announced", "check", "first", "heard", "last", "pauses", "position", "stalled")
 
     def __init__(self, first: int, heard: int) -> None:
         self.first = self.last = first
         self.heard = heard
         self.position = 0
         self.check: int | None = None
+        self.announced: int | None = None
         self.stalled = False
         self.pauses: list[list[int]] = []
 
@@ -63,12 +67,14 @@ class Silence:
         self._keys = Grouping(rule).keys
         self._reporter = Reporter(rule, order, due)
         self._rhythm: Rhythm = rule.extension.rhythm
+        self._announcing = rule.extension.announced_by
         self._learning = self._rhythm.learning * _SECOND
         self._span = rule.timespan * _SECOND
         self._most = self._span // 4
         self._groups: OrderedDict[Key, _Group] = OrderedDict()
         self._time = 0
         self._heard: int | None = None
+        self._leaving: tuple[int, frozenset[Key]] = (-1, frozenset())
         self._stalled: list[Key] = []
 
     def take(self, now: int, recorded: RecordedEvent, member: int, firings: list[Firing]) -> bool:
@@ -78,7 +84,15 @@ class Silence:
         self._heard = now
         if self._stalled:
             self._resume(now)
-        for key in self._keys(recorded, member):
+        keys = self._keys(recorded, member)
+        if member == self._announcing:
+            # The same event is taken as one of the group afterwards: of several members, the last one comes first.
+            self._leaving = (recorded.position, frozenset(keys))
+            for key in keys:
+                if key in self._groups:
+                    self._announce(self._groups[key], recorded.position)
+            return False
+        for key in keys:
             self._beat(now, recorded.position, key)
         while len(self._groups) > MAX_SOURCES:
             self._groups.popitem(last=False)
@@ -117,7 +131,10 @@ class Silence:
     def packed(self) -> Any:
         """The state as plain values."""
         groups = [
-            [list(key), each.first, each.last, each.heard, each.position, each.check, each.pauses]
+            [
+                *(list(key), each.first, each.last, each.heard, each.position, each.check, each.pauses),
+                each.announced,
+            ]
             for key, each in self._groups.items()
         ]
         stalled = [list(key) for key in self._stalled]
@@ -126,10 +143,11 @@ class Silence:
     def unpack(self, packed: Any) -> None:
         """Go on from the state of `packed`."""
         self._time, self._heard, groups, stalled, notices = packed
-        for key, first, last, heard, position, check, pauses in groups:
+        for key, first, last, heard, position, check, pauses, announced in groups:
             group = self._groups[tuple(key)] = _Group(first, heard)
             group.last, group.position, group.check = last, position, check
             group.pauses = [list(each) for each in pauses]
+            group.announced = announced
         self._stalled = [tuple(key) for key in stalled]
         for each in self._stalled:
             if each in self._groups:
@@ -140,19 +158,33 @@ class Silence:
         group = self._groups.get(key)
         if group is None:
             group = self._groups[key] = _Group(self._time, now)
-            self._schedule(key, group, now + self._span)
+            if self._leaving[0] == position and key in self._leaving[1]:
+                self._announce(group, position)
+            else:
+                self._schedule(key, group, now + self._span)
         else:
             self._groups.move_to_end(key)
-            pause, day = self._time - group.last, now // _DAY
-            if group.pauses and group.pauses[-1][0] == day:
-                group.pauses[-1][1] = max(group.pauses[-1][1], pause)
+            if group.announced is None or group.announced == position:
+                self._learn(group, self._time - group.last, now // _DAY)
             else:
-                group.pauses.append([day, pause])
-                while group.pauses[0][0] <= day - self._rhythm.days:
-                    del group.pauses[0]
-            if group.check is None and not group.stalled:
+                group.announced = None
+            if group.check is None and not group.stalled and group.announced is None:
                 self._schedule(key, group, now + self._span)
         group.last, group.heard, group.position = self._time, now, position
+
+    def _learn(self, group: _Group, pause: int, day: int) -> None:
+        if group.pauses and group.pauses[-1][0] == day:
+            group.pauses[-1][1] = max(group.pauses[-1][1], pause)
+            return
+        group.pauses.append([day, pause])
+        while group.pauses[0][0] <= day - self._rhythm.days:
+            del group.pauses[0]
+
+    def _announce(self, group: _Group, position: int) -> None:
+        if group.announced is not None:
+            group.last = self._time  # what was announced before is no pause either
+        group.announced = position
+        group.check, group.stalled = None, False
 
     def _patience(self, group: _Group) -> int:
         longest = sorted((pause for _, pause in group.pauses), reverse=True)[:2]

@@ -7,31 +7,33 @@ with this span of time. Verdicts are no part of the state: without them, the sam
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from detection.evaluation.explaining import by_patient
 from detection.evaluation.matching import Test
 from detection.rules.expressions import Expression, items_of
-from detection.rules.lookups import KeptContext, Subject
+from detection.rules.lookups import KeptContext, Subject, tables_mask
 from domain.event import RecordedEvent
 
 MAX_KEPT = 50_000
-"""Verdicts; all are forgotten when there are more."""
+"""Verdicts of all rules; all are forgotten when there are more."""
 _OF_ACTOR = frozenset({"type", "category", "actor.kind", "actor.id"})
 
 
 class Verdict(NamedTuple):
     """It holds from `begins` until before `ends`. `matching`: the places of the rules that match, in their order.
 
-    `explained_by`: the rule that explains the access, or empty; None when the event is no access.
+    `explained_by`: the rule that explains the access, or empty; None when the event is no access. `asked`: the tables
+    that were searched, see `tables_mask`.
     """
 
     begins: datetime
     ends: datetime
     explained_by: str | None
     matching: tuple[int, ...]
+    asked: int
 
 
 Key = tuple[str, str | None, str]
@@ -48,6 +50,37 @@ def can_be_kept(expression: Expression, *, of_patient: bool = True) -> bool:
     return asked <= (_OF_ACTOR | {"patients.id"} if of_patient else _OF_ACTOR)
 
 
+class KeptVerdicts:
+    """Room for the verdicts of all rules."""
+
+    def __init__(self) -> None:
+        self._parts: list[dict[Key, Verdict]] = []
+        self._size = 0
+
+    def part(self) -> dict[Key, Verdict]:
+        """Room for those of some rules."""
+        made: dict[Key, Verdict] = {}
+        self._parts.append(made)
+        return made
+
+    def forget(self, tables: Collection[str]) -> None:
+        """Forget the verdicts for which one of these tables was searched."""
+        mask = tables_mask(tables)
+        for part in self._parts:
+            for key in [key for key, each in part.items() if each.asked & mask]:
+                del part[key]
+        self._size = sum(map(len, self._parts))
+
+    def add(self, part: dict[Key, Verdict], key: Key, verdict: Verdict) -> None:
+        """Keep one more."""
+        if self._size >= MAX_KEPT:
+            for each in self._parts:
+                each.clear()
+            self._size = 0
+        part[key] = verdict
+        self._size += 1
+
+
 class Verdicts:
     """The verdicts of the same rules.
 
@@ -59,10 +92,12 @@ class Verdicts:
         self,
         explain: Callable[[Subject], str] | None,
         tests: Sequence[tuple[int, bool, Test]],
+        room: KeptVerdicts,
     ) -> None:
         self._explain = explain
         self._tests = tests
-        self._kept: dict[Key, Verdict] = {}
+        self._room = room
+        self._kept = room.part()
 
     def kept(self, key: Key, at: datetime) -> Verdict | None:
         """The verdict that holds then, if it is here."""
@@ -77,11 +112,30 @@ class Verdicts:
             for place, unexplained, test in self._tests
             if not (unexplained and (explained or not access)) and test(subject)
         )
-        if len(self._kept) >= MAX_KEPT:
-            self._kept.clear()
         span = subject.span
-        found = self._kept[key] = Verdict(span.begins, span.ends, explained, matching)
+        found = Verdict(span.begins, span.ends, explained, matching, subject.asked)
+        self._room.add(self._kept, key, found)
         return found
+
+
+def kept_without_match(
+    recorded: RecordedEvent, of_patient: Verdicts | None, of_actor: Verdicts | None
+) -> list[str] | None:
+    """What explains an event for each of its patients, when its verdicts are kept and no rule matches; else None."""
+    event = recorded.event
+    actor, at = event.actor, event.occurred_at
+    explained = []
+    if of_patient is not None:
+        for patient in event.patients:
+            found = of_patient.kept((actor.kind, actor.id, patient.id), at)
+            if found is None or found.matching:
+                return None
+            explained.append(found.explained_by or "")
+    if of_actor is not None:
+        found = of_actor.kept((actor.kind, actor.id, ""), at)
+        if found is None or found.matching:
+            return None
+    return explained
 
 
 class Views:
@@ -125,3 +179,9 @@ class Views:
         event = self.recorded.event
         key = (event.actor.kind, event.actor.id, "")
         return verdicts.kept(key, event.occurred_at) or verdicts.of(self.whole, key, access=False)
+
+    def matching(self, place: int, verdicts: Sequence[Verdict] | Verdict | None) -> list[Subject]:
+        """The views that match the rule of a place, by the verdict for each patient or that for the whole."""
+        if isinstance(verdicts, Verdict):
+            return [self.whole] if place in verdicts.matching else []
+        return [self.single[at] for at, each in enumerate(verdicts or ()) if place in each.matching]

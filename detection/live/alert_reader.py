@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from detection.live.alerts import Alert
-from event_store.database import Connection, Database, sql
+from event_store.database import Connection, Database, only, sql
 from event_store.statements import load
 from projections.models.detection import DetectionModel
 from projections.registry import live_builds
@@ -41,6 +41,16 @@ class UnpublishedAlerts:
             # All up to here are published; what is written from now on has later positions.
             self._after = max(self._after, live.position)
         return found
+
+    def count(self) -> int:
+        """How many there are, also before those that were read already."""
+        with self._database.transaction(read_only=True) as connection, connection.cursor() as cursor:
+            live = live_builds(connection).get(DetectionModel.name)
+            if live is None:
+                return 0
+            cursor.execute(sql.SQL("SET LOCAL search_path = {}").format(sql.Identifier(live.schema)))
+            cursor.execute(_SQL["count_unpublished"])
+            return int(only(cursor))
 
     def published(self, alerts: Sequence[Alert]) -> None:
         """Note that Kafka has their events."""

@@ -32,6 +32,15 @@ WHERE
 ORDER BY alert.position, alert.alert_id
 LIMIT %(limit)s;
 
+-- name: count_unpublished
+SELECT count(*)
+FROM alert
+WHERE
+    alert.suppressed_by IS NULL
+    AND NOT EXISTS (
+        SELECT FROM audit_trail.alert_publication WHERE alert_publication.alert_id = alert.alert_id::uuid
+    );
+
 -- name: published
 INSERT INTO audit_trail.alert_publication (alert_id)
 SELECT unnest(%(ids)s::uuid [])

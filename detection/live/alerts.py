@@ -11,12 +11,10 @@ import msgspec
 from msgspec import Struct
 
 from detection.evaluation.firing import Firing
-from domain.catalogue import TRAIL_SERVICE
+from domain.catalogue import ALERT, ALERT_RAISED, TRAIL_SERVICE
 from domain.event import Actor, ActorKind, AuditEvent, RecordedEvent, Resource, Source
 from projections.tables import Row
 
-RAISED = "alert.raised"
-RESOURCE = "Alert"
 RULE_RESOURCE = "DetectionRule"
 _NAMESPACE = UUID("4ab1ce9f-1a5c-5a3e-8a55-6e0e3e4a7f52")
 ACTOR = "actor.id"
@@ -104,12 +102,12 @@ def raised_event(alert: Alert) -> AuditEvent:
     """`alert.raised`. The same alert gives the same event, so it can be published again, also after a rebuild."""
     return AuditEvent(
         event_id=UUID(alert.alert_id),
-        type=RAISED,
+        type=ALERT_RAISED,
         occurred_at=alert.raised_at,
         source=Source(service=TRAIL_SERVICE),
         actor=Actor(kind=ActorKind.SERVICE, id=TRAIL_SERVICE),
         resources=(
-            Resource(type=RESOURCE, id=alert.alert_id),
+            Resource(type=ALERT, id=alert.alert_id),
             Resource(type=RULE_RESOURCE, id=alert.rule_id, version=alert.rule_digest),
         ),
         reason="; ".join(alert.reasons)[:4000] or None,

@@ -132,6 +132,12 @@ def rules_of(documents: Documents) -> RuleSet:
     return rules.without(each.rule for each in switched_off(documents))
 
 
+def titles_of(documents: Documents) -> dict[str, str]:
+    """The title of each rule of these files, by its id, also of those that are switched off."""
+    rules = parse_rules([each for each in documents if each[0] != SWITCHED_OFF])
+    return {rule.head.id: rule.head.title for rule in rules}
+
+
 def switched_off(documents: Documents) -> list[SwitchedOff]:
     """The rules that are switched off."""
     text = next((text for name, text in documents if name == SWITCHED_OFF), "[]")

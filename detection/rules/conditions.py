@@ -48,11 +48,13 @@ class Rhythm(Struct, frozen=True):
 class Absence(Struct, frozen=True):
     """No event of the counted rules comes within the timespan after one of the member `after`.
 
-    `rhythm`: the time that a group may be silent is learnt.
+    `rhythm`: the time that a group may be silent is learnt. `announced_by`: the member whose events say that the group
+    will be silent.
     """
 
     after: int
     rhythm: Rhythm | None = None
+    announced_by: int | None = None
 
 
 class Numbering(Struct, frozen=True):

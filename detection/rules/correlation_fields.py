@@ -20,6 +20,8 @@ _MAX_MEMBERS = 20
 _MAX_GROUPED = 8
 _TIMESPAN = re.compile(r"([0-9]{1,7})([smhd])")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_NAMING = ("after", "announced_by")
+"""Settings that name a rule, which is a member too."""
 _COMPARISONS = ("gt", "gte", "lt", "lte", "eq", "neq")
 
 
@@ -51,13 +53,17 @@ def members_of(draft: Draft, names: Mapping[str, str]) -> tuple[str, ...]:
         found.append(names[name])
     if not found:
         fields["rules"].fail("name at least one rule")
-    if "after" in draft.settings:
-        after = draft.settings["after"]
-        name = after.text(100, 2)
+    for setting in _NAMING:
+        if setting not in draft.settings:
+            continue
+        node = draft.settings[setting]
+        name = node.text(100, 2)
         if name not in names:
-            after.fail(f"no rule of this set has the id or the name {name}")
+            node.fail(f"no rule of this set has the id or the name {name}")
         if names[name] not in found:
             found.append(names[name])
+        elif setting == "announced_by":
+            node.fail("name another rule: this one is counted")
     return tuple(found)
 
 
@@ -79,7 +85,7 @@ def read_correlation(draft: Draft, members: tuple[str, ...], known: Mapping[str,
     condition, counted = _condition(draft, fields, kind, len(members))
     timespan = _timespan(fields["timespan"], MAX_TIMESPAN)
     lateness = _lateness(draft, [known[id] for id in members])
-    extension = read_extension(draft.settings, fields, timespan, _after(draft, members, known))
+    extension = read_extension(draft.settings, fields, timespan, _named(draft, members, known))
     _check_extension(draft, fields, extension, condition, lateness, len(members))
     return CorrelationRule(
         head=draft.head,
@@ -98,12 +104,13 @@ def read_correlation(draft: Draft, members: tuple[str, ...], known: Mapping[str,
     )
 
 
-def _after(draft: Draft, members: Sequence[str], known: Mapping[str, Rule]) -> int:
-    """The member that `after` names; -1 without."""
-    if "after" not in draft.settings:
-        return -1
-    name = draft.settings["after"].text(100, 2)
-    return next(index for index, id in enumerate(members) if name in {id, known[id].head.name})
+def _named(draft: Draft, members: Sequence[str], known: Mapping[str, Rule]) -> dict[str, int]:
+    """The members that settings name."""
+    names = {name: draft.settings[name].text(100, 2) for name in _NAMING if name in draft.settings}
+    return {
+        setting: next(index for index, id in enumerate(members) if name in {id, known[id].head.name})
+        for setting, name in names.items()
+    }
 
 
 def _check_extension(
@@ -120,7 +127,7 @@ def _check_extension(
     if isinstance(extension, Absence):
         if (condition.least, condition.most) != (0, 0):
             node.fail("with `after` the condition is `lt: 1`: none follows within the timespan")
-        if extension.rhythm is not None and members > 1:
+        if extension.rhythm is not None and members > 1 + (extension.announced_by is not None):
             draft.settings["rhythm"].fail("a rhythm is that of one rule, which `after` names too")
     elif not condition.open_ended:
         node.fail("with a condition of `audit_trail` write `gte` or `gt`")

@@ -269,6 +269,10 @@ def _values(kind: type[Category | Action | ActorKind | Outcome]) -> frozenset[st
     return frozenset(each.value for each in kind)
 
 
+def _delay(recorded: RecordedEvent) -> float:
+    return (recorded.recorded_at - recorded.event.occurred_at).total_seconds()
+
+
 _WORDS: Mapping[str, frozenset[str]] = {
     "type": frozenset(CATALOGUE),
     "action": _values(Action),
@@ -287,7 +291,8 @@ _FIELDS: dict[str, EventField] = {
     "position": EventField(name="position", read=lambda recorded: (recorded.position,)),
     "recorded_after": EventField(
         name="recorded_after",
-        read=lambda recorded: ((recorded.recorded_at - recorded.event.occurred_at).total_seconds(),),
+        read=lambda recorded: (_delay(recorded),),
+        one=_delay,
     ),
     "recorded_at": EventField(
         name="recorded_at", read=lambda recorded: (recorded.recorded_at,), is_time=True

@@ -8,7 +8,8 @@ from detection.rules.conditions import Absence, Baseline, Extension, NewValues, 
 from detection.rules.event_fields import event_field
 from event_store.files.file_nodes import Node
 
-NAMES = ("baseline", "new_values", "returns_after", "after", "rhythm", "numbering")
+NAMES = ("baseline", "new_values", "returns_after", "after", "rhythm", "announced_by", "numbering")
+_WITH_AFTER = ("rhythm", "announced_by")
 MAX_FLOOR = 1000
 """The highest floor of a baseline: its groups remember at most so many values, too."""
 MAX_PAST = 10_000
@@ -18,27 +19,31 @@ _YEARS = 800 * _DAY
 
 
 def read_extension(
-    settings: Mapping[str, Node], fields: Mapping[str, Node], timespan: int, after: int
+    settings: Mapping[str, Node], fields: Mapping[str, Node], timespan: int, members: Mapping[str, int]
 ) -> Extension | None:
-    """The condition that the settings of a correlation ask for. `after`: the member of that name.
+    """The condition that the settings of a correlation ask for. `members`: those that its fields name.
 
     Raises `ConfigurationError`.
     """
-    given = [name for name in NAMES if name in settings and name != "rhythm"]
+    given = [name for name in NAMES if name in settings and name not in _WITH_AFTER]
     if len(given) > 1:
         settings[given[1]].fail(f"it excludes {given[0]}: write two rules")
     if "rhythm" in settings and given != ["after"]:
         settings["rhythm"].fail("only with `after`")
+    if "announced_by" in settings and "rhythm" not in settings:
+        settings["announced_by"].fail("only with `rhythm`")
     if not given:
         return None
     node = settings[given[0]]
     if fields["type"].text(100) not in _TYPES[given[0]]:
         fields["type"].fail(f"with {given[0]} the type is {' or '.join(_TYPES[given[0]])}")
-    return _READERS[given[0]](node, settings, timespan, after)
+    return _READERS[given[0]](node, settings, timespan, members)
 
 
-def _baseline(node: Node, settings: Mapping[str, Node], timespan: int, after: int) -> Baseline:
-    del settings, after
+def _baseline(
+    node: Node, settings: Mapping[str, Node], timespan: int, members: Mapping[str, int]
+) -> Baseline:
+    del settings, members
     fields = node.fields(("days", "percentile", "learning", "factor"))
     found = Baseline(
         days=fields["days"].whole(1, 400) if "days" in fields else 30,
@@ -51,8 +56,10 @@ def _baseline(node: Node, settings: Mapping[str, Node], timespan: int, after: in
     return found
 
 
-def _new_values(node: Node, settings: Mapping[str, Node], timespan: int, after: int) -> NewValues:
-    del settings, timespan, after
+def _new_values(
+    node: Node, settings: Mapping[str, Node], timespan: int, members: Mapping[str, int]
+) -> NewValues:
+    del settings, timespan, members
     fields = node.fields(("memory", "learning"))
     found = NewValues(
         memory=_seconds(fields, "memory", 90 * _DAY), learning=_seconds(fields, "learning", 14 * _DAY)
@@ -62,8 +69,8 @@ def _new_values(node: Node, settings: Mapping[str, Node], timespan: int, after: 
     return found
 
 
-def _return(node: Node, settings: Mapping[str, Node], timespan: int, after: int) -> Return:
-    del settings, timespan, after
+def _return(node: Node, settings: Mapping[str, Node], timespan: int, members: Mapping[str, int]) -> Return:
+    del settings, timespan, members
     fields = node.fields(("silence", "memory"), ("silence",))
     found = Return(silence=_seconds(fields, "silence", 0), memory=_seconds(fields, "memory", 400 * _DAY))
     if found.memory <= found.silence:
@@ -71,8 +78,9 @@ def _return(node: Node, settings: Mapping[str, Node], timespan: int, after: int)
     return found
 
 
-def _absence(node: Node, settings: Mapping[str, Node], timespan: int, after: int) -> Absence:
+def _absence(node: Node, settings: Mapping[str, Node], timespan: int, members: Mapping[str, int]) -> Absence:
     del node, timespan
+    after = members["after"]
     if "rhythm" not in settings:
         return Absence(after)
     fields = settings["rhythm"].fields(("days", "factor", "learning"))
@@ -81,11 +89,13 @@ def _absence(node: Node, settings: Mapping[str, Node], timespan: int, after: int
         factor=fields["factor"].number(1, 100) if "factor" in fields else 1.5,
         learning=_seconds(fields, "learning", 3 * _DAY),
     )
-    return Absence(after, rhythm)
+    return Absence(after, rhythm, members.get("announced_by"))
 
 
-def _numbering(node: Node, settings: Mapping[str, Node], timespan: int, after: int) -> Numbering:
-    del settings, timespan, after
+def _numbering(
+    node: Node, settings: Mapping[str, Node], timespan: int, members: Mapping[str, int]
+) -> Numbering:
+    del settings, timespan, members
     name = node.text(256)
     return Numbering(node.checked(lambda: event_field(name)))
 
@@ -94,7 +104,7 @@ def _seconds(fields: Mapping[str, Node], name: str, default: int) -> int:
     return round(fields[name].seconds(1, _YEARS)) if name in fields else default
 
 
-_READERS: Mapping[str, Callable[[Node, Mapping[str, Node], int, int], Extension]] = {
+_READERS: Mapping[str, Callable[[Node, Mapping[str, Node], int, Mapping[str, int]], Extension]] = {
     "baseline": _baseline,
     "new_values": _new_values,
     "returns_after": _return,

@@ -117,7 +117,21 @@ def item(
     matches = _predicate(field, kind, flags, values, zone)
     if "neq" in flags:
         matches = _negated(matches)
-    return Item(field=field, written=written, holds=_of_event(field, matches), matches=matches)
+    holds = _of_one(field, kind, values) or _of_event(field, matches)
+    return Item(field=field, written=written, holds=holds, matches=matches)
+
+
+def _of_one(field: EventField, kind: str, values: Sequence[Given]) -> Callable[[RecordedEvent], bool] | None:
+    """The same for a field with one value at most, without a sequence of it; None for most kinds."""
+    one = field.one
+    if one is None:
+        return None
+    if kind == "exists":
+        return (lambda event: one(event) is not None) if values[0] else (lambda event: one(event) is None)
+    if kind in _ORDERS:
+        test = _order(kind, values)
+        return lambda event: test(one(event))
+    return None
 
 
 def _of_event(field: EventField, matches: Predicate) -> Callable[[RecordedEvent], bool]:
@@ -189,6 +203,7 @@ def _texts(field: EventField, kind: str, flags: frozenset[str], values: Sequence
     """Texts with wildcards. All plain ones are looked up at once."""
     before, after = _PLACES.get(kind, (False, False))
     cased = "cased" in flags
+    words = {each if cased else each.casefold() for each in field.words or ()}
     plain: set[str] = set()
     tests: list[TextTest] = []
     for value in values:
@@ -199,7 +214,7 @@ def _texts(field: EventField, kind: str, flags: frozenset[str], values: Sequence
             tests.append(test)
             continue
         plain.add(test)
-        if field.words is not None and test not in field.words:
+        if words and test not in words:
             _refuse_word(field, test)
     if "all" in flags:
         return _all_or_any(
@@ -325,8 +340,10 @@ def _reference(field: EventField, other: EventField, written: str, flags: frozen
     if other.is_network:
         return _within(field, other, written, wanted=wanted)
 
+    read, read_other = field.read, other.read
+
     def holds(recorded: RecordedEvent) -> bool:
-        values, others = field.read(recorded), other.read(recorded)
+        values, others = read(recorded), read_other(recorded)
         if len(values) == len(others) == 1 and type(values[0]) is type(others[0]) is str:
             same = values[0] == others[0] or (not cased and values[0].casefold() == others[0].casefold())
             return same is wanted

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cached_property, lru_cache
 from itertools import islice, product
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from detection.context.index import ContextIndex
 from detection.context.rows import Row
+from detection.context.tables import TABLES
 from detection.rules.event_fields import EventField, Read, Scalar, text_of
 from domain.event import RecordedEvent
 
@@ -39,12 +40,18 @@ class When(NamedTuple):
         """From when until when the row counts."""
         begins = getattr(row, self.begins) if self.begins else None
         ends = getattr(row, self.ends) if self.ends else None
-        first, last = _ALWAYS, _FOREVER
-        with contextlib.suppress(OverflowError):  # at the ends of the calendar
-            first = begins - self.before if begins else _ALWAYS
-        with contextlib.suppress(OverflowError):
-            last = ends + self.after if ends else _FOREVER
-        return first, last
+        return (
+            _ALWAYS if begins is None else _moved(begins, -self.before, _ALWAYS),
+            _FOREVER if ends is None else _moved(ends, self.after, _FOREVER),
+        )
+
+
+def _moved(moment: datetime, by: timedelta, end: datetime) -> datetime:
+    """The moment so much earlier or later; `end` beyond the ends of the calendar."""
+    try:
+        return moment + by if by else moment
+    except OverflowError:
+        return end
 
 
 class Found:
@@ -85,11 +92,11 @@ class Found:
 _NOTHING = Found((), None)
 
 
-class Lookup(Struct, frozen=True):
+class Lookup(Struct, frozen=True, dict=True):
     """Rows of a table in which each column of `where` has a value of a field; one of the columns is a key.
 
-    `key`: what is looked up, in one text: rules with the same look-up share what it finds. `of_patient`: it depends on
-    the patient of the event.
+    `key`: what is looked up, in one text that begins with the table: rules with the same look-up share what it finds.
+    `of_patient`: it depends on the patient of the event.
     """
 
     name: str
@@ -107,35 +114,77 @@ class Lookup(Struct, frozen=True):
             found.add(self.when.at.name)
         return frozenset(found)
 
-    def rows(self, subject: Subject) -> Sequence[Row]:
-        """The rows for an event: of each search, those that count at the event's time."""
+    @cached_property
+    def driving(self) -> int:
+        """The number of the first column that is a key of the table."""
+        keys = {*TABLES[self.table].keys} - {"other_ids"}  # rows are found by these together with the id
+        return next(number for number, (column, _) in enumerate(self.where) if column in keys)
+
+    @cached_property
+    def rows(self) -> Callable[[Subject], Sequence[Row]]:
+        """Gives the rows for an event: of each search, those that count at the event's time."""
+        searches = _searches([_texts_reader(field) for _, field in self.where])
+        when = self.when
+
+        def rows(subject: Subject) -> Sequence[Row]:
+            found: Sequence[Row] = ()
+            for keys in searches(subject):
+                searched = subject.context.search(self, keys)
+                if not searched.rows:
+                    continue
+                more = searched.rows if when is None else _counting(searched, when, subject)
+                found = [*found, *more] if found else more
+            return found
+
+        return rows
+
+
+def _counting(searched: Found, when: When, subject: Subject) -> Sequence[Row]:
+    """The rows that count for an event."""
+    [moment] = when.at.read(subject)
+    assert isinstance(moment, datetime)
+    subject.span.narrow(*searched.constant(moment))
+    return searched.at(moment)
+
+
+def _searches(
+    readers: Sequence[Callable[[RecordedEvent], Sequence[str]]],
+) -> Callable[[Subject], Iterable[tuple[str, ...]]]:
+    """Gives the combinations of values of an event."""
+
+    def of_one(subject: Subject) -> Iterable[tuple[str, ...]]:
+        return [(text,) for text in readers[0](subject)[:MAX_SEARCHES]]
+
+    def of_several(subject: Subject) -> Iterable[tuple[str, ...]]:
         values = []
-        for _, field in self.where:
-            texts = _texts(field, subject)
+        for read in readers:
+            texts = read(subject)
             if not texts:
                 return ()
             values.append(texts)
-        search = subject.context.search
-        if self.when is None:
-            if all(len(each) == 1 for each in values):
-                return search(self, tuple(each[0] for each in values)).rows
-            return [row for keys in islice(product(*values), MAX_SEARCHES) for row in search(self, keys).rows]
-        [moment] = self.when.at.read(subject)
-        assert isinstance(moment, datetime)
-        found: list[Row] = []
-        for keys in islice(product(*values), MAX_SEARCHES):
-            searched = search(self, keys)
-            if searched.rows:
-                found += searched.at(moment)
-                subject.span.narrow(*searched.constant(moment))
-        return found
+        return islice(product(*values), MAX_SEARCHES)
+
+    return of_one if len(readers) == 1 else of_several
 
 
-def _texts(field: EventField, subject: Subject) -> Sequence[str]:
-    if field.one is not None:
-        value = field.one(subject)
+def _texts_reader(field: EventField) -> Callable[[RecordedEvent], Sequence[str]]:
+    """Reads the values of a field as texts, each once."""
+    one, read = field.one, field.read
+
+    def read_one(recorded: RecordedEvent) -> Sequence[str]:
+        assert one is not None
+        value = one(recorded)
         return () if value is None else (value if type(value) is str else text_of(value),)
-    return list(dict.fromkeys(text_of(each) for each in field.read(subject) if each is not None))
+
+    def read_several(recorded: RecordedEvent) -> Sequence[str]:
+        values = read(recorded)
+        if len(values) == 1:
+            [value] = values
+            if type(value) is str:
+                return (value,)
+        return list(dict.fromkeys(text_of(each) for each in values if each is not None))
+
+    return read_several if one is None else read_one
 
 
 class KeptContext:
@@ -144,32 +193,61 @@ class KeptContext:
     def __init__(self, index: ContextIndex) -> None:
         self.index = index
         self._kept: dict[tuple[str, tuple[str, ...]], Found] = {}
-        self._rows: dict[tuple[str, tuple[tuple[str, str], ...]], Sequence[Row]] = {}
+        self._rows: dict[tuple[str, str, str], Sequence[Row]] = {}
         self._size = 0
+
+    def use(self, index: ContextIndex, changed: Collection[str]) -> None:
+        """From now on, this is the context: it differs in the rows of these tables."""
+        self.index = index
+        mask = tables_mask(changed)
+        self._kept = {search: each for search, each in self._kept.items() if not _bit(search[0]) & mask}
+        self._rows = {search: each for search, each in self._rows.items() if search[0] not in changed}
+        self._size = len(self._kept) + sum(1 + len(rows) for rows in self._rows.values())
 
     def search(self, lookup: Lookup, keys: tuple[str, ...]) -> Found:
         """The rows of a look-up with these values in its columns."""
         search = (lookup.key, keys)
         found = self._kept.get(search)
         if found is None:
+            if self._size > _MAX_KEPT:
+                self._kept.clear()
+                self._rows.clear()
+                self._size = 0
             rows = self._searched(lookup, keys)
             found = self._kept[search] = Found(rows, lookup.when) if rows else _NOTHING
             self._size += 1
         return found
 
     def _searched(self, lookup: Lookup, keys: tuple[str, ...]) -> Sequence[Row]:
-        """The rows, which look-ups share that differ in their times."""
-        if self._size > _MAX_KEPT:
-            self._kept.clear()
-            self._rows.clear()
-            self._size = 0
-        columns = tuple((column, key) for (column, _), key in zip(lookup.where, keys, strict=True))
-        search = (lookup.table, columns)
+        """The rows of the column that is a key, which look-ups share, as far as they have the other values."""
+        driving = lookup.driving
+        search = (lookup.table, lookup.where[driving][0], keys[driving])
         rows = self._rows.get(search)
         if rows is None:
-            rows = self._rows[search] = self.index.rows(lookup.table, **dict(columns))
+            table, column, key = search
+            rows = self._rows[search] = self.index.rows(table, **{column: key})
             self._size += 1 + len(rows)
+        for number, (column, _) in enumerate(lookup.where):
+            if rows and number != driving:
+                rows = self.index.having(lookup.table, column, keys[number], rows)
         return rows
+
+
+_BITS = {name: 1 << place for place, name in enumerate(TABLES)}
+
+
+def tables_mask(tables: Iterable[str]) -> int:
+    """Tables as the bits of a number."""
+    mask = 0
+    for name in tables:
+        mask |= _BITS[name]
+    return mask
+
+
+@lru_cache(maxsize=1024)
+def _bit(key: str) -> int:
+    """The bit of the table of a look-up with this key."""
+    return _BITS[key.partition(" ")[0]]
 
 
 class Span:
@@ -194,6 +272,14 @@ class Subject(RecordedEvent, frozen=True, kw_only=True):
     found: dict[str, Sequence[Row]]
     span: Span
 
+    @property
+    def asked(self) -> int:
+        """The tables that were searched for it so far: see `tables_mask`."""
+        mask = 0
+        for key in self.found:
+            mask |= _bit(key)
+        return mask
+
     @classmethod
     def of(cls, recorded: RecordedEvent, context: KeptContext) -> Subject:
         """The event in this context."""
@@ -213,7 +299,13 @@ def row_reader(lookup: Lookup, column: str) -> Read:
     """The values of a column in the rows that are found."""
 
     def read(recorded: RecordedEvent) -> Sequence[Scalar]:
-        return list(_values(_found(lookup, recorded), column))
+        rows = _found(lookup, recorded)
+        if len(rows) != 1:
+            return list(_values(rows, column))
+        value = getattr(rows[0], column)
+        if isinstance(value, tuple):
+            return value
+        return () if value is None else (value,)
 
     return read
 

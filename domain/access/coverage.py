@@ -8,7 +8,7 @@ from msgspec.structs import fields, replace
 
 from domain.access.grants import Grant, Rows
 
-_CONDITIONS = tuple(field.name for field in fields(Rows))
+_CONDITIONS = tuple(field.name for field in fields(Rows) if field.name != "except_types")
 
 
 def covers(present: Collection[Grant], before: Collection[Grant]) -> bool:
@@ -43,4 +43,4 @@ def _contains(larger: Rows, smaller: Rows) -> bool:
         allowed, wanted = getattr(larger, name), getattr(smaller, name)
         if allowed and not (wanted and set(wanted) <= set(allowed)):
             return False
-    return True
+    return set(larger.except_types) <= set(smaller.except_types)

@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from domain.access.principal import Principal, Role
-from domain.catalogue import CATALOGUE, GENERIC_TYPE, Category
+from domain.catalogue import ALERT_RAISED, CATALOGUE, GENERIC_TYPE, TRAIL_SERVICE, Category
 from domain.event import PERSONS, Actor, ActorKind, AuditEvent
 
 
@@ -91,6 +91,8 @@ class Rows(Struct, frozen=True, kw_only=True):
     devices: tuple[str, ...] = ()
     categories: tuple[Category, ...] = ()
     types: tuple[str, ...] = ()
+    except_types: tuple[str, ...] = ()
+    """Events of these types are not in the set."""
 
     def admits(self, event: AuditEvent) -> bool:
         """Whether `event` is in this set."""
@@ -102,7 +104,7 @@ class Rows(Struct, frozen=True, kw_only=True):
             return False
         if self.devices and not (_devices(event) & set(self.devices)):
             return False
-        if self.types and event.type not in self.types:
+        if (self.types and event.type not in self.types) or event.type in self.except_types:
             return False
         return not self.categories or category_of(event.type) in self.categories
 
@@ -111,6 +113,11 @@ class Rows(Struct, frozen=True, kw_only=True):
 
 
 ALL = Rows()
+WITHOUT_ALERTS = Rows(except_types=(ALERT_RAISED,))
+"""All events but alerts.
+
+Not all but the alerts about oneself: positions have no gaps, so that each position that is missing would be one.
+"""
 
 
 class Grant(Struct, frozen=True, kw_only=True):
@@ -121,6 +128,11 @@ class Grant(Struct, frozen=True, kw_only=True):
     rows: tuple[Rows, ...] = ()
     """The principal sees events that are in one of these sets."""
     hidden: frozenset[Part] = frozenset()
+
+    @property
+    def has_summaries(self) -> bool:
+        """Whether the summaries of all subjects may be read: only a list of alerts tells about whom they are."""
+        return ALL in self.rows or WITHOUT_ALERTS in self.rows
 
     def admits(self, event: AuditEvent) -> bool:
         """Whether the principal may see `event`, with its hidden parts removed."""
@@ -203,6 +215,12 @@ _EVERYTHING = frozenset({
     Role.AUDITOR, Role.PRIVACY_OFFICER, Role.SECURITY_OFFICER, Role.REVIEWER, Role.ANALYST, Role.ADMIN,
 })  # fmt: skip
 
+ALERTS_OF_OTHERS = frozenset({Role.REVIEWER})
+"""A person with one of these roles sees no alert and no case about themselves.
+
+So they read alerts and cases by the queries for these, and not as events.
+"""
+
 STAFF = frozenset({Part.STAFF_NAMES, Part.STAFF_IDS})
 
 
@@ -242,9 +260,11 @@ _OF_MACHINES = tuple(
 
 def _rows(role: Role, principal: Principal) -> Iterator[Rows]:
     if role in _EVERYTHING:
-        yield ALL
+        yield WITHOUT_ALERTS if role in ALERTS_OF_OTHERS and principal.kind in PERSONS else ALL
     elif role is Role.SERVICE_OWNER and principal.sources:
-        yield Rows(sources=principal.sources)
+        # The owner of the trail answers for its running. Alerts are for those who review them.
+        alerts = (ALERT_RAISED,) if TRAIL_SERVICE in principal.sources else ()
+        yield Rows(sources=principal.sources, except_types=alerts)
     elif role is Role.CLINICIAN and principal.actors:
         yield Rows(users=principal.actors)
     elif role is Role.DEVICE_MANAGER:

@@ -26,8 +26,11 @@ _OF_PATIENTS = frozenset({"patient", "relatedperson", "person"})
 _WHOLE_FIELDS = {Part.CLIENT: ("client", "request"), Part.DISCLOSURE: ("disclosure",)}
 _AGENTS, _QUERY = "agents", "query"
 """Attributes with the other participants and with the search text: see `interop.fhir.audit_event`."""
-_ACCESS_RECORD = ("questions", "scope")
+_QUESTIONS = "questions"
+_ACCESS_RECORD = (_QUESTIONS, "scope")
 """Attributes of an access record with queries and scope. Both contain many ids: see `domain.read_audit.events`."""
+_OF_CASES = frozenset({"alerts", "alert_raised", "alert", "alert_events", "cases", "case"})
+"""Operations in access records whose arguments may name the person that an alert or a case is about."""
 
 
 def redacted(event: AuditEvent, hidden: frozenset[Part], own_patients: Collection[str] = ()) -> AuditEvent:
@@ -67,6 +70,20 @@ def redacted(event: AuditEvent, hidden: frozenset[Part], own_patients: Collectio
         changes = kept.get("changes", event.changes)
         kept["changes"] = tuple(Change(path=change.path) for change in changes)  # type: ignore[attr-defined]
     return replace(event, **kept)
+
+
+def without_case_queries(event: AuditEvent) -> AuditEvent:
+    """An access record without the arguments of queries for alerts and cases, which tell about whom they are."""
+    questions = event.attributes.get(_QUESTIONS)
+    if not isinstance(questions, list):
+        return event
+    kept = [
+        {key: value for key, value in each.items() if key != "asked"}
+        if isinstance(each, dict) and each.get("operation") in _OF_CASES
+        else each
+        for each in questions
+    ]
+    return replace(event, attributes=event.attributes | {_QUESTIONS: kept})
 
 
 def _staff(event: AuditEvent, hidden: frozenset[Part]) -> dict[str, object]:

@@ -8,10 +8,20 @@ from unicodedata import normalize
 from msgspec.structs import replace
 
 from domain.access.access_question import QUESTIONED
-from domain.access.grants import ALL, Grant, Operation, Part, Rows, category_of, grants_of, roles_with
+from domain.access.grants import (
+    ALERTS_OF_OTHERS,
+    ALL,
+    Grant,
+    Operation,
+    Part,
+    Rows,
+    category_of,
+    grants_of,
+    roles_with,
+)
 from domain.access.person_names import is_like
 from domain.access.principal import Principal, Role
-from domain.access.redaction import redacted
+from domain.access.redaction import redacted, without_case_queries
 from domain.catalogue import AUDIT_LOG, TRAIL_SERVICE, Category
 from domain.errors import AccessDeniedError
 from domain.event import Actor, AuditEvent
@@ -68,10 +78,14 @@ class Scope:
 
     def redacted(self, event: AuditEvent) -> AuditEvent:
         """The event as the principal sees it. Raises `AccessDeniedError` for an event that is not admitted."""
-        hidden = [grant.hidden for grant in self._read_grants() if grant.admits(event)]
-        if not hidden:
+        grants = [grant for grant in self._read_grants() if grant.admits(event)]
+        if not grants:
             raise AccessDeniedError(Operation.READ_EVENTS)
-        found = redacted(event, frozenset.intersection(*hidden), self.own_patients)
+        hidden = frozenset.intersection(*(grant.hidden for grant in grants))
+        found = redacted(event, hidden, self.own_patients)
+        showing = {grant.role for grant in grants if Part.FREE_TEXT not in grant.hidden}
+        if showing <= ALERTS_OF_OTHERS and not self._is_actor(event.actor):
+            found = without_case_queries(found)
         if event.type == QUESTIONED and self._is_actor(event.actor):
             # The words of the person who reads them.
             return replace(found, actor=event.actor, reason=event.reason)
@@ -110,6 +124,11 @@ class Scope:
         """Whether the principal sees every event in full, so that no redaction is needed."""
         return any(ALL in grant.rows and not grant.hidden for grant in self._read_grants())
 
+    @property
+    def sees_alerts(self) -> bool:
+        """Whether events that report alerts are visible. A reviewer reads alerts by the queries for these."""
+        return any(ALL in grant.rows for grant in self._read_grants())
+
     def hides_somewhere(self, parts: Collection[Part]) -> bool:
         """Whether one of `parts` is hidden in at least one visible event."""
         grants = self._read_grants()
@@ -120,16 +139,17 @@ class Scope:
     def rows_with(self, parts: Collection[Part]) -> tuple[tuple[Rows, ...], ...] | None:
         """The events in which none of `parts` is hidden: those that are in a set of every returned tuple.
 
-        ``()`` is all events, and None is no event.
+        ``()`` is all visible events, and None is no event.
         """
         found: list[tuple[Rows, ...]] = []
+        visible = {rows for grant in self._read_grants() for rows in grant.rows}
         for part in parts:
             rows = dict.fromkeys(
                 rows for grant in self._read_grants() if part not in grant.hidden for rows in grant.rows
             )
             if not rows:
                 return None
-            if ALL not in rows:
+            if ALL not in rows and not visible <= set(rows):
                 found.append(tuple(rows))
         return tuple(dict.fromkeys(found))
 
@@ -152,7 +172,7 @@ class Scope:
     def _covers(grant: Grant, operation: Operation, subject: str | None) -> bool:
         if operation not in grant.operations:
             return False
-        if ALL in grant.rows:
+        if grant.has_summaries:
             return True
         if subject is None:
             return False

@@ -6,8 +6,8 @@ answers a question.
 
 from __future__ import annotations
 
-from domain.access.grants import Operation
-from domain.access.principal import Principal, Role
+from domain.access.grants import ALERTS_OF_OTHERS, Operation
+from domain.access.principal import Principal
 from domain.access.scope import Scope
 from domain.cases.commands import (
     AnswerQuestion,
@@ -90,4 +90,4 @@ def own_ids(principal: Principal) -> tuple[str, ...]:
 def unseen_actors(scope: Scope) -> tuple[str, ...]:
     """The actors about whom the principal sees no alert and no case: a reviewer, about themselves."""
     roles = {grant.role for grant in scope.grants(Operation.READ_CASES)}
-    return own_ids(scope.principal) if roles == {Role.REVIEWER} else ()
+    return own_ids(scope.principal) if roles and roles <= ALERTS_OF_OTHERS else ()

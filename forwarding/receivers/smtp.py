@@ -9,21 +9,22 @@ from __future__ import annotations
 import ipaddress
 import smtplib
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email import policy
 from email.message import EmailMessage
 from hashlib import sha256
 
+from domain.cases.employee_asked import employee_of
 from domain.errors import ConfigurationError, UnavailableError
 from event_store.outgoing_http import Deadline, parse_target, unanswered
 from forwarding.errors import ReceiverRefusesError, RecordsRefusedError
 from forwarding.receivers.secrets import read_secret, tls_context
 from forwarding.receivers.smtp_session import SmtpSession
 from forwarding.records import Encoded, Record
-from forwarding.settings import Smtp
-from forwarding.words import subject, text
+from forwarding.settings import ADDRESS, Smtp
+from forwarding.words import QUESTION, question_text, subject, text
 
 _UNFOLDED = policy.SMTP.clone(max_line_length=998)
 """RFC 5322, 2.1.1. A Message-ID that is folded is another one for some programs."""
@@ -33,14 +34,26 @@ _OF_CLIENT = frozenset({530, 534, 535, 538})
 """RFC 4954, 6: the client must log in, or otherwise."""
 
 
+AddressOf = Callable[[str], str | None]
+"""The mail address of a person, by an id that events have."""
+
+
 class MailServer:
     """A server that takes messages for the recipients of the settings."""
 
     pace_seconds = 0.0
     max_bytes = 1 << 20
 
-    def __init__(self, settings: Smtp, field: str) -> None:
-        """`field` is the place of the settings, for messages. Raises `ConfigurationError`."""
+    def __init__(self, settings: Smtp, field: str, address_of: AddressOf | None = None) -> None:
+        """`field` is the place of the settings, for messages. Raises `ConfigurationError`.
+
+        `address_of` looks up the employees to whom messages go if the settings say so.
+        """
+        if settings.to_employee is bool(settings.recipients):
+            raise ConfigurationError(f"{field}: give recipients, or to_employee = true")
+        if settings.to_employee and settings.dashboard_url is None:
+            raise ConfigurationError(f"{field}: to_employee needs dashboard_url: the message leads there")
+        self._address_of = address_of if settings.to_employee else None
         self.where = f"smtp {settings.host}:{settings.port}"
         self._settings = settings
         self._tls = tls_context(settings, field)
@@ -57,18 +70,42 @@ class MailServer:
             self._login = settings.user, read_secret(settings.password_file, f"{field}.password_file")
         self._have: OrderedDict[bytes, set[str]] = OrderedDict()
 
+    def _recipients(self, record: Record) -> tuple[str, ...]:
+        """Who gets a record. Raises `RecordsRefusedError` when nobody is known."""
+        if not self._settings.to_employee:
+            return self._settings.recipients
+        if record.test:
+            return (self._settings.sender,)
+        employee = employee_of(record.recorded.event)
+        if employee is None:
+            raise RecordsRefusedError(
+                "to_employee: only an event employee.asked of the trail says who gets it"
+            )
+        address = self._address_of(employee) if self._address_of is not None else None
+        if address is None:
+            raise RecordsRefusedError("to_employee: the table of staff has no address of the person asked")
+        if not ADDRESS.fullmatch(address):
+            raise RecordsRefusedError(
+                "to_employee: the table of staff has no valid address of the person asked"
+            )
+        return (address,)
+
     def encode(self, record: Record) -> Encoded:
         """The message. Its `identity` is the Message-ID."""
         settings, id = self._settings, self._message_id(record)
         message = EmailMessage(policy.SMTP)
         message["From"] = settings.sender
-        message["To"] = ", ".join(settings.recipients)
-        message["Subject"] = subject(record)
+        recipients = self._recipients(record)
+        message["To"] = ", ".join(recipients)
+        message["Subject"] = QUESTION if settings.to_employee and not record.test else subject(record)
         message["Date"] = datetime.now(UTC)
         message["Message-ID"] = id
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office replies
-        message.set_content(text(record, settings.dashboard_url), charset="utf-8", cte="quoted-printable")
-        return Encoded(record.leaf.position, message.as_bytes(policy=_UNFOLDED), id.encode())
+        whole = question_text(settings.dashboard_url or "") if settings.to_employee else None
+        message.set_content(
+            whole or text(record, settings.dashboard_url), charset="utf-8", cte="quoted-printable"
+        )
+        return Encoded(record.leaf.position, message.as_bytes(policy=_UNFOLDED), id.encode(), recipients)
 
     def send(self, records: Sequence[Encoded]) -> str:
         """Send each record as a message, all in one connection."""
@@ -112,7 +149,7 @@ class MailServer:
         if len(self._have) > _REMEMBERED:
             self._have.popitem(last=False)
         session.require(session.mail(self._settings.sender)[0], "the sender")
-        taken, refused, later = self._offered(session, have)
+        taken, refused, later = self._offered(session, message.recipients, have)
         if taken:
             self._require_data(session, message)
             have.update(taken)
@@ -125,13 +162,13 @@ class MailServer:
         self._have.pop(message.identity, None)
 
     def _offered(
-        self, session: SmtpSession, have: set[str]
+        self, session: SmtpSession, recipients: Sequence[str], have: set[str]
     ) -> tuple[list[str], dict[str, int], dict[str, int]]:
         """The recipients whom the server takes, refuses, and may take later."""
         taken: list[str] = []
         refused: dict[str, int] = {}
         later: dict[str, int] = {}
-        for at, recipient in enumerate(self._settings.recipients):
+        for at, recipient in enumerate(recipients):
             if recipient in have:
                 continue
             code, _ = session.rcpt(recipient)

@@ -7,7 +7,6 @@ the client continues after the batch.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ from kafka.record.util import decode_varint
 from domain.errors import Reason
 from event_store.dead_letters import SealedBatch
 from ingest.records.decompression import NAMES, BrokenError, TooLargeError, expand
+from ingest.records.fetched_record import FAULTS, FetchedRecord, Fields, read_bytes, read_headers, read_usual
 from ingest.records.unread import (
     KEY_KEPT,
     VALUE_KEPT,
@@ -36,7 +36,6 @@ _MIN_RECORD_BYTES = 7
 """Bytes of the length, the attributes, two deltas, and three empty lengths."""
 _MIN_EVENT_BYTES = 100
 """Bytes. No record with an event is smaller: a batch of more records would be a flood of dead letters."""
-_FAULTS = (ValueError, IndexError, struct.error, TypeError)
 
 
 class ReadableBatch(DefaultRecordBatch):
@@ -62,12 +61,19 @@ class ReadableBatch(DefaultRecordBatch):
             return None
         try:
             return super().__next__()  # type: ignore[no-untyped-call]
-        except (*_FAULTS, StopIteration) as exc:
+        except (*FAULTS, StopIteration) as exc:
             raise CorruptRecordError("a transaction marker can't be read") from exc
 
     next = __next__
 
     def __iter__(self) -> Iterator[DefaultRecord]:
+        """The same records for the client, as its own objects."""
+        for record in self.records("", -1):
+            size = len(record.key or b"") + len(record.value or b"")
+            fields = (record.offset, record.timestamp, self.timestamp_type, record.key, record.value)
+            yield DefaultRecord(size + 1, *fields, list(record.headers))
+
+    def records(self, topic: str, partition: int) -> Iterator[FetchedRecord]:
         """The records, and at most one `Unread` at the end, which stands for all unreadable ones."""
         self._whole = bytes(self._buffer)
         self._buffer = self._whole  # type: ignore[assignment]
@@ -78,14 +84,13 @@ class ReadableBatch(DefaultRecordBatch):
                 f"it expands to more than the {self._limits.batch} bytes of AUDIT_TRAIL_KAFKA_MAX_BATCH_BYTES,"
                 " or has more records than that many bytes of events"
             )
-            yield self._unread(self.base_offset, Reason.OVERSIZED, allowed)
-            return
+            yield self._unread(topic, partition, self.base_offset, Reason.OVERSIZED, allowed)
         except BrokenError:
             name = NAMES.get(self.compression_type, "known")
             what = f"it is not {name} data, or is truncated"
-            yield self._unread(self.base_offset, Reason.BROKEN_BATCH, what)
-            return
-        yield from self._records(data, at)
+            yield self._unread(topic, partition, self.base_offset, Reason.BROKEN_BATCH, what)
+        else:
+            yield from self._read_all(topic, partition, data, at)
 
     def _expanded(self) -> tuple[bytes, int]:
         """The bytes of the records, and where they begin."""
@@ -98,113 +103,85 @@ class ReadableBatch(DefaultRecordBatch):
         self._assert_has_codec(self.compression_type)  # type: ignore[no-untyped-call]
         return expand(self.compression_type, memoryview(self._whole)[self._pos :], self._limits.batch), 0
 
-    def _records(self, data: bytes, at: int) -> Iterator[DefaultRecord]:
-        count, last = self.records_count, self.last_offset
-        following = self.base_offset
+    def _read_all(self, topic: str, partition: int, data: bytes, at: int) -> Iterator[FetchedRecord]:
+        count, last, base, limit = self.records_count, self.last_offset, self.base_offset, self._limits.record
+        following = base
+        appended_at = self.max_timestamp if self.timestamp_type else None
+        first_timestamp = self.first_timestamp
         try:
             if not 0 <= count <= (len(data) - at) // _MIN_RECORD_BYTES:
                 raise ValueError("its number of records is wrong")
             if not count and at != len(data):
                 raise ValueError("it has no records but is not empty")
             for left in range(count - 1, -1, -1):
-                record, at = self._read(data, at)
-                if not following <= record.offset <= last - left:
+                fields = read_usual(data, at, limit) or self._read(data, at)
+                offset, timestamp, key, value, headers, at = fields
+                offset += base
+                if not following <= offset <= last - left:
                     raise ValueError("the offsets of its records are not ascending, or outside the batch")
                 # Checked before the last record is returned: after it, nothing of this batch would be fetched again.
                 if not left and at != len(data):
                     raise ValueError("there are bytes after its last record")
-                following = record.offset + 1
-                yield record
-        except _FAULTS as exc:
+                following = offset + 1
+                moment = first_timestamp + timestamp if appended_at is None else appended_at
+                yield FetchedRecord(topic, partition, offset, moment, key, value, headers)
+        except FAULTS as exc:
             fault = str(exc) if type(exc) is ValueError else "a record in it ends too early"
-            yield self._unread(following, Reason.BROKEN_BATCH, fault)
+            yield self._unread(topic, partition, following, Reason.BROKEN_BATCH, fault)
 
-    def _read(self, data: bytes, at: int) -> tuple[DefaultRecord, int]:
-        """The record at `at`, and where the next one begins. Raises one of `_FAULTS` when it is malformed."""
+    def _read(self, data: bytes, at: int) -> Fields:
+        """The record at `at`, with all checks. Raises one of `FAULTS` when it is malformed."""
         length, at = decode_varint(data, at)
         end = at + length
         if not 0 <= length <= len(data) - at:
             raise ValueError("a record in it is longer than the batch")
         timestamp, at = decode_varint(data, at + 1)
-        timestamp = self.max_timestamp if self.timestamp_type else self.first_timestamp + timestamp
         delta, at = decode_varint(data, at)
-        key, at = _bytes(data, at, end)
-        value, at = _bytes(data, at, end)
+        key, at = read_bytes(data, at, end)
+        value, at = read_bytes(data, at, end)
         headers_at = at
         count, at = decode_varint(data, at)
         if not 0 <= count <= (end - at) // 2:
             raise ValueError("the number of headers of a record in it is wrong")
         headers: Headers = []
         if count:
-            headers, at = _headers(data, at, end, min(count, MAX_HEADERS))
+            headers, at = read_headers(data, at, end, min(count, MAX_HEADERS))
         if count > MAX_HEADERS:
             at = end  # the others stay encoded: decoding millions of them would take a minute
         if at != end:
             raise ValueError("the length of a record in it is wrong")
-        offset = self.base_offset + delta
-        kept: tuple[bytes | None, bytes | None, Headers]
         if length > self._limits.record or count > MAX_HEADERS:
             parts = _Parts(
-                offset, memoryview(data), key, value, headers, count, headers_at, end, self._limits.record
+                self.base_offset + delta,
+                memoryview(data),
+                key,
+                value,
+                headers,
+                count,
+                headers_at,
+                end,
+                self._limits.record,
             )
-            kept = parts.cut()
-        else:
-            kept = (None if key is None else data[key], None if value is None else data[value], headers)
-        return DefaultRecord(length, offset, timestamp, self.timestamp_type, *kept), end
+            return delta, timestamp, *parts.cut(), end
+        key_bytes = None if key is None else data[key]
+        return delta, timestamp, key_bytes, None if value is None else data[value], headers, end
 
-    def _unread(self, first: int, reason: Reason, what: str) -> DefaultRecord:
+    def _unread(self, topic: str, partition: int, first: int, reason: Reason, what: str) -> FetchedRecord:
         """One record for all offsets from `first` to the end of the batch."""
-        return unread_batch(
-            memoryview(self._whole),
-            SealedBatch(self.last_offset, NAMES.get(self.compression_type, "none"), self.records_count),
-            first,
-            reason,
-            what,
-            self.max_timestamp,
-        )
+        batch = SealedBatch(self.last_offset, NAMES.get(self.compression_type, "none"), self.records_count)
+        value = unread_batch(memoryview(self._whole), batch, first, reason, what)
+        return FetchedRecord(topic, partition, self.last_offset, self.max_timestamp, None, value)
 
 
-def unread_batch(
-    whole: memoryview, batch: SealedBatch, first: int, reason: Reason, what: str, timestamp: int
-) -> DefaultRecord:
-    """The record that stands for a batch.
-
-    Its value is the first bytes of the batch in Kafka's format, with its header.
-    """
+def unread_batch(whole: memoryview, batch: SealedBatch, first: int, reason: Reason, what: str) -> Unread:
+    """The value of the record that stands for a batch: its first bytes in Kafka's format, with the header."""
     kept, whole_cut = cut(whole, VALUE_KEPT)
     digest = sha256(whole).hexdigest() if whole_cut is None else whole_cut.sha256.hex()
     message = (
         f"the batch of offsets {first} to {batch.last_offset} can't be read: {what}"
         f" (codec {batch.codec}, {len(whole)} bytes, SHA-256 {digest})"
     )
-    account = Account(first, reason, message, whole_cut, batch=batch)
-    return DefaultRecord(len(whole), batch.last_offset, timestamp, 0, None, Unread.of(kept, account), [])
-
-
-def _bytes(data: bytes, at: int, end: int) -> tuple[slice | None, int]:
-    """The slice of the nullable bytes at `at`, and where they end."""
-    length, at = decode_varint(data, at)
-    if length < 0:
-        return None, at
-    if length > end - at:
-        raise ValueError("a field in it is longer than its record")
-    return slice(at, at + length), at + length
-
-
-def _headers(data: bytes, at: int, end: int, count: int) -> tuple[Headers, int]:
-    r"""The headers, and where they end.
-
-    By the protocol a name is UTF-8, but no broker checks it: other bytes are shown as ``\xff``.
-    """
-    headers: Headers = []
-    for _ in range(count):
-        name, at = _bytes(data, at, end)
-        if name is None:
-            raise ValueError("a header in it has no name")
-        value, at = _bytes(data, at, end)
-        text = data[name].decode("utf-8", "backslashreplace")
-        headers.append((text, None if value is None else data[value]))
-    return headers, at
+    return Unread.of(kept, Account(first, reason, message, whole_cut, batch=batch))
 
 
 class _Parts(NamedTuple):

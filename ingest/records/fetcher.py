@@ -22,8 +22,9 @@ from kafka.errors import CorruptRecordError
 from kafka.record.memory_records import MemoryRecords
 
 from ingest.records.batches import ReadableBatch
+from ingest.records.carried_batches import Carried, CarriedBatches, client_hands_on_values
 from ingest.records.legacy_messages import ReadableMessage
-from ingest.records.unread import Limits
+from ingest.records.unread import Headers, Limits
 from ingest.records.unreadable import NOT_DAMAGE, Ascending, Report, Unreadable, misplaced
 
 Watch = Callable[[TopicPartition, int, Any], Any]
@@ -34,16 +35,23 @@ _HEADER_COST = 256
 
 
 def bound(
-    consumer: KafkaConsumer, limits: Limits, *, watch: Watch | None = None, report: Report | None = None
+    consumer: KafkaConsumer,
+    limits: Limits,
+    *,
+    watch: Watch | None = None,
+    report: Report | None = None,
+    carried: bool = False,
 ) -> None:
     """Apply `limits` to `consumer`. Call it before the first poll.
 
     `watch` sees each batch before its records are returned. `report` is called, on the polling thread, for a batch that
-    can't be read; without it the client raises.
+    can't be read; without it the client raises. `carried`: `poll` returns `FetchedRecord`s, as far as it can (see
+    `ingest.records.carried_batches`); iterating over the consumer does not work then.
     """
     fetcher: Any = consumer._fetcher
     fetcher.__class__ = _BoundedFetcher
     fetcher.limits, fetcher.watch, fetcher.report = limits, watch, report
+    fetcher.carried = carried and client_hands_on_values(_BoundedRecords)
 
 
 class _BoundedFetcher(Fetcher):
@@ -52,6 +60,7 @@ class _BoundedFetcher(Fetcher):
     limits: Limits
     watch: Watch | None
     report: Report | None
+    carried: bool
     left: int = 0
 
     def fetched_records(self, *arguments: Any, **options: Any) -> Any:
@@ -89,11 +98,15 @@ class _BoundedRecords(Fetcher.PartitionRecords):
         """At most `n` records, within the remaining room. Otherwise like the client's own."""
         self._maybe_raise_next_inline_exception()  # type: ignore[no-untyped-call]
         records: list[Any] = []
+        fetcher = self._fetcher
         try:
             for record in islice(self.record_iterator, n):
                 records.append(record)
-                self._fetcher.left -= _cost(record)
-                if self._fetcher.left <= 0:
+                key, value = record.key, record.value
+                fetcher.left -= (len(key) if key else 0) + (len(value) if value else 0)
+                if record.headers:
+                    fetcher.left -= _header_cost(record.headers)
+                if fetcher.left <= 0:
                     break
         except Exception as exc:
             if not records:
@@ -109,8 +122,16 @@ class _BoundedRecords(Fetcher.PartitionRecords):
         batches: Any = Ascending(found)
         if fetcher.watch is not None:
             batches = fetcher.watch(tp, self.fetch_offset, batches)
+        if fetcher.carried:
+            batches = CarriedBatches(batches, self)
         try:
-            yield from super()._unpack_records(tp, batches, *deserializers)  # type: ignore[no-untyped-call]
+            for record in super()._unpack_records(tp, batches, *deserializers):  # type: ignore[no-untyped-call]
+                if type(record.value) is not Carried:
+                    yield record
+                    continue
+                for each in record.value.batch.records(tp.topic, tp.partition):
+                    self.next_fetch_offset = each.offset + 1
+                    yield each
         except NOT_DAMAGE:
             raise
         except Exception as exc:
@@ -149,8 +170,6 @@ class Batches(MemoryRecords):
         raise CorruptRecordError(f"a batch has the unknown format {batch.magic}")
 
 
-def _cost(record: Any) -> int:
-    size: int = max(record.serialized_key_size, 0) + max(record.serialized_value_size, 0)
-    if record.headers:
-        size += record.serialized_header_size + _HEADER_COST * len(record.headers)
-    return size
+def _header_cost(headers: Headers) -> int:
+    size = sum(len(name.encode()) + len(value or b"") for name, value in headers)
+    return size + _HEADER_COST * len(headers)

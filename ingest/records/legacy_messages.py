@@ -120,7 +120,8 @@ class ReadableMessage(LegacyRecordBatch):
     def _unread(self, reason: Reason, what: str) -> DefaultRecord:
         batch = SealedBatch(self._offset, NAMES.get(self.compression_type, "none"), None)
         timestamp = _NO_TIMESTAMP if self._timestamp is None else self._timestamp
-        return unread_batch(self._buffer, batch, self._offset, reason, what, timestamp)
+        value = unread_batch(self._buffer, batch, self._offset, reason, what)
+        return DefaultRecord(len(self._buffer), self._offset, timestamp, 0, None, value, [])
 
 
 def _messages(data: memoryview, magic: int) -> Iterator[_Message]:

@@ -93,13 +93,18 @@ def scope_filter(rows: Sequence[Rows]) -> EventFilter | None:
 
 
 def _filter(rows: Rows) -> EventFilter:
+    excluded = [
+        each
+        for each in (EventFilter.of(user=rows.machines), EventFilter(types=rows.except_types))
+        if each.given()
+    ]
     return EventFilter.of(
         patient=rows.patients,
         user=rows.users,
         actor=rows.machines,
         service=rows.sources,
         device=rows.devices,
-        not_=EventFilter.of(user=rows.machines) if rows.machines else None,
+        not_=excluded[0] if len(excluded) == 1 else EventFilter(or_=tuple(excluded)) if excluded else None,
         category=[category.value for category in rows.categories],
         type=rows.types,
     )

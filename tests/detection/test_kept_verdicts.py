@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from detection.context.index import ContextIndex
+from detection.context.index import ContextIndex, TableRows
+from detection.context.rows import encode_row, make_row
+from detection.context.tables import TABLES
 from detection.evaluation import verdicts
 from detection.evaluation.detector import Detector
 from domain.event import RecordedEvent
@@ -29,6 +31,11 @@ CONTEXT = ContextIndex.of(
         "rosters": [{"staff": "ada", "starts_at": FIRST, "ends_at": SECOND}],
     }
 )
+OTHER_STAYS = [
+    {"id": "e-1", "patient": "p-1", "starts_at": SECOND},
+    {"id": "e-3", "patient": "p-2", "starts_at": SECOND},
+    {"id": "e-4", "patient": "p-3", "starts_at": FIRST, "ends_at": "2026-01-05T14:30:00Z"},
+]
 E, F = (f"00000000-0000-4000-8000-00000000000{letter}" for letter in "ef")
 
 
@@ -84,3 +91,40 @@ def test_what_is_kept_is_what_would_be_found_anew(
     assert found == anew
     assert {each.rule for each in found} == {B, C, D, E, F}
     assert {(each.rule, each.department): each.accesses for each in detector.explanations()} == explained
+
+
+def of_tables(**tables: TableRows) -> ContextIndex:
+    return ContextIndex(tables.values())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_another_version_of_a_table_counts_at_once(seed: int) -> None:
+    """Each context differs from the one before in something else: a table, the ids of a patient, a new table."""
+
+    def table(name: str, rows: list[dict[str, Any]]) -> TableRows:
+        return TableRows(TABLES[name], sorted(encode_row(make_row(TABLES[name], row)) for row in rows))
+
+    first = table("encounters", [{"id": "e-1", "patient": "p-1", "starts_at": FIRST, "ends_at": SECOND}])
+    other = table("encounters", OTHER_STAYS)
+    duty = table("rosters", [{"staff": "ada", "starts_at": FIRST, "ends_at": SECOND}])
+    longer = table("rosters", [{"staff": "ada", "starts_at": FIRST, "ends_at": "2026-01-05T20:00:00Z"}])
+    alone = table("patients", [{"id": "p-1"}, {"id": "p-2"}])
+    together = table("patients", [{"id": "p-1", "other_ids": ["p-2"]}])
+    contexts = [
+        of_tables(encounters=first, rosters=duty, patients=alone),
+        of_tables(encounters=other, rosters=duty, patients=alone),
+        of_tables(encounters=other, rosters=longer, patients=alone),
+        of_tables(encounters=other, rosters=longer, patients=together),
+        of_tables(encounters=other, patients=together),
+    ]
+    events = log(seed)
+    kept = Detector(RULES)
+    found, anew = [], []
+    for number in range(0, len(events), 10):
+        context = contexts[number // 10 % len(contexts)]
+        kept.use(context)
+        part = events[number : number + 10]
+        found += kept.feed(part)
+        anew += Detector(RULES, context).feed(part)
+    assert found == anew
+    assert {each.rule for each in found} == {B, C, D, E, F}

@@ -146,6 +146,72 @@ def test_a_trail_that_stands_still_does_not_say_that_its_sources_do() -> None:
     assert 72 < found[0][1] < 73
 
 
+def announced(**sources: list[float]) -> list[RecordedEvent]:
+    """As `beats`; at a negative time, the service says that it stops."""
+    seen = sorted((abs(at), at < 0, service) for service, times in sources.items() for at in times)
+    types = {True: "service.stopped", False: "service.started"}
+    return [
+        event(n, at, type=types[stops], source={"service": service})
+        for n, (at, stops, service) in enumerate(seen)
+    ]
+
+
+def stopping() -> RuleSet:
+    """As `quiet`, for services that say when they stop."""
+    return rules(
+        rule({"s": {"type": "*"}, "condition": "s"}, A, name="any"),
+        rule({"s": {"type": "service.stopped"}, "condition": "s"}, B, name="stopped"),
+        correlation(
+            C,
+            {"after": "any", "rhythm": {"factor": 2, "learning": "1d"}, "announced_by": "stopped"},
+            type="event_count",
+            rules=["any"],
+            timespan="1h",
+            condition={"lt": 1},
+            **{"group-by": ["source.service"]},
+        ),
+    )
+
+
+HALF, BACK = every(10 * MINUTE, 2 * DAY), every(10 * MINUTE, 3 * DAY, 2.5 * DAY)
+
+
+@pytest.mark.parametrize(
+    ("times", "hours"),
+    [
+        (HALF, [49]),
+        ([*HALF, -2 * DAY], []),
+        ([*HALF, -2 * DAY, *BACK], [73]),
+        # It says so twice, and is back once.
+        ([*HALF, -2 * DAY, -(2 * DAY + 5 * HOUR), *BACK], [73]),
+        ([*HALF, -2 * DAY, *BACK, -3 * DAY], []),
+        # What it announces does not end the silence that was not announced.
+        ([*HALF, -(2 * DAY + 3 * HOUR)], [49]),
+        # One of its instances stops, and another one goes on.
+        ([*HALF, -(1.5 * DAY + 1)], [49]),
+        ([-1.0], []),
+    ],
+)
+def test_a_silence_that_was_announced_is_none(times: list[float], hours: list[int]) -> None:
+    log = announced(clock=CLOCK, a=times)
+    assert [(who, round(at)) for who, at in silent(firings(stopping(), log))] == [
+        ("a", each) for each in hours
+    ]
+
+
+def test_an_announced_pause_is_none_of_the_rhythm() -> None:
+    """After two days off, three hours without an event are still more than usual."""
+    times = [
+        *HALF,
+        -2 * DAY,
+        *every(10 * MINUTE, 3 * DAY, 2.5 * DAY),
+        -3 * DAY,
+        *every(10 * MINUTE, 3.75 * DAY, 3.5 * DAY),
+    ]
+    found = silent(firings(stopping(), announced(clock=CLOCK, a=times)))
+    assert [(who, round(at)) for who, at in found] == [("a", 91)]
+
+
 def test_sources_are_bounded_visibly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(silence, "MAX_SOURCES", 2)
     found = firings(quiet(), beats(a=[0], b=[1], c=[2]))
@@ -228,6 +294,21 @@ def test_instances_are_bounded_visibly(monkeypatch: pytest.MonkeyPatch) -> None:
             "no rule of this set has the id or the name nothing",
         ),
         ({"condition": {"lt": 1}}, {"after": "failures", "rhythm": {}}, "a rhythm is that of one rule"),
+        (
+            {"condition": {"lt": 1}, "rules": ["failures"]},
+            {"after": "failures", "announced_by": "logged_out"},
+            "only with `rhythm`",
+        ),
+        (
+            {"condition": {"lt": 1}, "rules": ["failures"]},
+            {"after": "failures", "rhythm": {}, "announced_by": "failures"},
+            "name another rule",
+        ),
+        (
+            {"condition": {"lt": 1}, "rules": ["failures"]},
+            {"after": "failures", "rhythm": {}, "announced_by": "nothing"},
+            "no rule of this set has the id or the name nothing",
+        ),
         ({"condition": {"lt": 1}}, {}, "a group has at least one event"),
         ({"condition": {"gte": 2}}, {"numbering": "source.sequence"}, "here the condition is `gte: 1`"),
         ({}, {"numbering": "source.sequences"}, "did you mean source.sequence"),

@@ -76,7 +76,11 @@ def _beyond_sigma(count: dict[str, Any]) -> list[str]:
         ),
         correlation(
             _ID.format(24),
-            {"after": "failures", "rhythm": {"days": 2, "factor": 1, "learning": "3s"}},
+            {
+                "after": "failures",
+                "rhythm": {"days": 2, "factor": 1, "learning": "3s"},
+                "announced_by": "success",
+            },
             **{**count, "timespan": "4s", "condition": {"lt": 1}},
         ),
         correlation(_ID.format(25), {"numbering": "attributes.n"}, condition={"gte": 1}, **count),

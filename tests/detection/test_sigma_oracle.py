@@ -23,13 +23,17 @@ from tests.detection.small_logs import A, B, C, D, correlation, event, firings, 
 
 _TEXTS = st.text("aAbB*?\\%_[]^ .", max_size=5)
 _PLAIN = st.text("aAbB%_[]^ .", min_size=1, max_size=4)
+_OUTCOMES = ["success", "minor_failure", "serious_failure"]
+_ACTIONS = ["C", "R", "U"]
 _FIELDS = {"reason": "TEXT", "session": "TEXT", "client.address": "TEXT", "request.status": "INTEGER"}
-_KINDS = ["text", "many", "all", "re", "number", "order", "cidr", "null", "exists", "fieldref", "hour"]
+_KINDS = ["text", "many", "all", "re", "number", "order", "cidr", "null", "exists", "fieldref", "hour", "few"]
 _COLUMNS = {**_FIELDS, "type": "TEXT", "actor.id": "TEXT", "occurred_at": "TEXT", "attributes.ward": "TEXT"}
+_COLUMNS |= {"outcome": "TEXT", "action": "TEXT"}
+"""Of these, rules are decided in advance."""
 
 
 @st.composite
-def _lines(draw: st.DrawFn) -> tuple[str, Any]:  # noqa: PLR0911 - one for each kind
+def _lines(draw: st.DrawFn) -> tuple[str, Any]:  # noqa: C901, PLR0911, PLR0912 - one for each kind
     """One line of a selection."""
     field = draw(st.sampled_from(["reason", "session", "attributes.ward"]))
     place = draw(st.sampled_from(["", "|contains", "|startswith", "|endswith"]))
@@ -59,6 +63,13 @@ def _lines(draw: st.DrawFn) -> tuple[str, Any]:  # noqa: PLR0911 - one for each 
             return draw(st.sampled_from(list(_FIELDS))), None
         case "exists":
             return f"{draw(st.sampled_from(list(_FIELDS)))}|exists", draw(st.booleans())
+        case "few":
+            name, words = draw(st.sampled_from([("outcome", _OUTCOMES), ("action", _ACTIONS)]))
+            if draw(st.booleans()):
+                return name, draw(st.lists(st.sampled_from(words), min_size=1, max_size=2))
+            return draw(
+                st.sampled_from([("action|exists", True), ("action", None), ("outcome", "*_failure")])
+            )
         case "hour":
             return "occurred_at|hour", draw(st.sampled_from([11, 12, 13]))
         case _:
@@ -105,6 +116,8 @@ def _events(draw: st.DrawFn, position: int) -> RecordedEvent:
         occurred=draw(st.sampled_from([0, 3600, 7200])),
         reason=draw(st.one_of(_VALUES, st.just(""))),
         session=draw(_VALUES),
+        outcome=draw(st.sampled_from(_OUTCOMES)),
+        action=draw(st.sampled_from([None, *_ACTIONS])),
         client={"address": address},
         request={"status": status},
         attributes={} if ward is None else {"ward": ward},

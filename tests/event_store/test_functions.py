@@ -31,6 +31,7 @@ DEFINER = {
         [PATH, "lock_timeout=2s"],
         ["reader"],
     ),
+    "newest_staff()": (OWNER, [PATH], ["forwarder"]),
     "submit_case_command(uuid,uuid,text,jsonb,text,text,text,text[],text[],text)": (
         OWNER,
         [PATH, "lock_timeout=2s"],

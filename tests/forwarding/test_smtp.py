@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from email import message_from_bytes, policy
 from pathlib import Path
 from socket import create_server
 from threading import Event, Thread
@@ -318,6 +320,9 @@ def test_without_starttls_nothing_is_sent() -> None:
         ({"host": "mail.example"}, r'followers\.m\.smtp\.tls: "none" is allowed only to this machine'),
         ({"user": "x"}, "a login needs both user and password_file"),
         ({"dashboard_url": "ftp://x"}, r"followers\.m\.smtp\.dashboard_url needs a URL"),
+        ({"recipients": ()}, "give recipients, or to_employee = true"),
+        ({"to_employee": True, "dashboard_url": "https://x"}, "give recipients, or to_employee = true"),
+        ({"to_employee": True, "recipients": ()}, "to_employee needs dashboard_url"),
     ],
 )
 def test_a_setting_that_can_not_work_is_refused(fields: dict[str, Any], says: str) -> None:
@@ -335,6 +340,54 @@ def test_an_address_is_one_address(tmp_path: Path, address: str) -> None:
     )
     with pytest.raises(ConfigurationError, match=r"followers\.m\.smtp\.recipients"):
         made(tmp_path, text)
+
+
+ADDRESSES = {"ada": "ada@hospital.example", "bob": "bob@x\r\nBcc: eve@x"}
+
+
+def to_employees() -> MailServer:
+    settings = Smtp(
+        host=LOOPBACK, tls="none", sender=SENDER, to_employee=True, dashboard_url="https://audit.example/"
+    )
+    return MailServer(settings, "followers.q.smtp", ADDRESSES.get)
+
+
+def asked(employee: str, **fields: Any) -> Record:
+    resources = [{"type": "Case", "id": "c-17"}, {"type": "Employee", "id": employee}]
+    known: dict[str, Any] = {
+        "source": {"service": "audit-trail"},
+        "resources": resources,
+        "actor": {"id": "paul"},
+    }
+    return a_record(**{"type": "employee.asked", **known, **fields})
+
+
+def test_an_employee_who_is_asked_gets_a_link_and_no_more() -> None:
+    encoded = to_employees().encode(asked("ada"))
+    message = message_from_bytes(encoded.data, policy=policy.default)
+    assert encoded.recipients == ("ada@hospital.example",)
+    assert (message["To"], message["Subject"]) == ("ada@hospital.example", "Audit Trail: a question to you")
+    text = message.get_content()
+    assert "https://audit.example/questions" in text
+    assert not {"c-17", "paul", "ada"} & set(re.split(r"[^\w-]", text))
+
+
+@pytest.mark.parametrize(
+    ("record", "says"),
+    [
+        (asked("eve"), "no address of the person asked"),
+        (asked("bob"), "no valid address"),
+        (asked("ada", type="alert.raised"), "only an event employee.asked"),
+        (asked("ada", source={"service": "ehr"}), "only an event employee.asked"),
+    ],
+)
+def test_an_employee_without_an_address_gets_no_message(record: Record, says: str) -> None:
+    with pytest.raises(RecordsRefusedError, match=says):
+        to_employees().encode(record)
+
+
+def test_a_test_message_goes_to_the_sender() -> None:
+    assert to_employees().encode(alert_record()._replace(test=True)).recipients == (SENDER,)
 
 
 def test_each_follower_has_message_ids_of_its_own() -> None:

@@ -43,6 +43,13 @@ def address(resource: Json) -> str | None:
     return None
 
 
+def email(resource: Json) -> str | None:
+    """The mail address at work."""
+    known = [each for each in objects(resource.get("telecom")) if string(each.get("system")) == "email"]
+    at_work = [each for each in known if string(each.get("use")) in {"work", None}]
+    return next((string(each.get("value")) for each in at_work), None)
+
+
 def security(resource: Json) -> set[str]:
     """The codes of the security labels."""
     return codes(mapping(resource.get("meta")).get("security"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from detection.context.files.fhir_elements import address, ends, family_name, name, starts
+from detection.context.files.fhir_elements import address, email, ends, family_name, name, starts
 from detection.context.files.fhir_ids import Ids
 from detection.context.files.source import Found, Tally
 from detection.context.values import Given
@@ -61,6 +61,7 @@ class Staff:
             "address": address(resource),
             "birth_date": birth if isinstance(birth, str) and len(birth) > 7 else None,
             "active": active if isinstance(active, bool) else None,
+            "email": email(resource),
         }
         if id in self._people and self._people[id][1] != given:
             raise RejectedError(

@@ -74,7 +74,15 @@ def _staff(user: dict[str, Any]) -> dict[str, Given]:
         "address": _address(objects(user.get("addresses"))),
         "active": active if active is None or isinstance(active, bool) else str(active),
         "supervisor": _manager(work.get("manager")),
+        "email": _email(objects(user.get("emails"))),
     }
+
+
+def _email(emails: list[dict[str, Any]]) -> str | None:
+    """The address at work, of several the primary one. A private address gets no notice."""
+    work = [each for each in emails if each.get("type") in {"work", None}]
+    work.sort(key=lambda each: each.get("primary") is not True)
+    return string(work[0].get("value")) if work else None
 
 
 def _value(item: dict[str, Any]) -> str | None:

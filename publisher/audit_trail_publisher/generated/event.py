@@ -29,7 +29,13 @@ Timestamp = Annotated[datetime, Meta(tz=True)]
 """RFC 3339 with an offset; a naive time is rejected, because it names no instant."""
 
 
-class Action(StrEnum):
+class _Word(StrEnum):
+    """Words of a fixed list. The hash is that of the text: an `Enum` has one in Python, and each event asks for it."""
+
+    __hash__ = str.__hash__
+
+
+class Action(_Word):
     """FHIR AuditEvent.action."""
 
     CREATE = "C"
@@ -39,7 +45,7 @@ class Action(StrEnum):
     EXECUTE = "E"
 
 
-class Outcome(StrEnum):
+class Outcome(_Word):
     """FHIR AuditEvent.outcome: 0 success, 4 minor, 8 serious, 12 major failure."""
 
     SUCCESS = "success"
@@ -48,7 +54,7 @@ class Outcome(StrEnum):
     MAJOR_FAILURE = "major_failure"
 
 
-class ActorKind(StrEnum):
+class ActorKind(_Word):
     """The kind of actor."""
 
     USER = "user"

@@ -19,7 +19,10 @@ from audit_trail.cases.worker import CaseWorker
 from detection.cases.case_book import CaseBook
 from domain.access.principal import Principal
 from domain.cases.commands import Body, Comment, EndSuppression
+from domain.cases.employee_asked import employee_of
 from domain.errors import AccessDeniedError, ConflictError, InvalidEventError, UnavailableError
+from domain.event import AuditEvent
+from domain.validation import encode_event
 from event_store.case_commands import Outcome, Result, open_commands
 from event_store.database import INGEST, Database
 from queries.case_commands import CaseCommands, require_done
@@ -128,6 +131,38 @@ def test_an_alert_after_the_decision_opens_a_case_that_names_the_decided_one(
 def test_without_detection_there_is_nothing_to_take(trail: Trail, worker: CaseWorker) -> None:
     trail.append(an_event())
     assert not worker.step()
+
+
+def test_that_an_employee_was_asked_is_published_once_more_after_a_kill_and_says_nothing_else(
+    detection: LiveDetection, trail: Trail
+) -> None:
+    """The first publish fails, as a kill: the event is in the case, and the command has no outcome."""
+    published: list[AuditEvent] = []
+    faults = [UnavailableError("Kafka is away")]
+
+    def publish(event: AuditEvent) -> None:
+        published.append(event)
+        if faults:
+            raise faults.pop()
+
+    with (
+        closing(CaseBook(trail.url, TEXT)) as book,
+        closing(CaseWorker(trail.ingest, book, publish)) as worker,
+    ):
+        detection.raised()
+        worker.step()
+        [(case, *_)] = cases(detection)
+        desk = Desk(trail, worker)
+        command = uuid4()
+        with pytest.raises(UnavailableError):
+            desk.outcome(UUID(case), ASK, id=command)
+        assert desk.outcome(UUID(case), ASK, id=command).result is Result.DONE
+        assert desk.outcome(UUID(case), COMMENT).result is Result.DONE
+    first, second = published
+    assert first == second
+    assert employee_of(first) == "ada"
+    assert b"Why did you" not in encode_event(first)
+    assert [topic for topic in topics(detection) if topic == "case.employee_asked"] == ["case.employee_asked"]
 
 
 def test_a_command_is_carried_out_and_its_outcome_names_the_position(

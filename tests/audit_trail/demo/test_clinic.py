@@ -33,7 +33,9 @@ def test_every_type_of_the_catalogue_occurs() -> None:
     others = {
         "alert.raised",
         "context.loaded",
+        "dead_letters.risen",
         "detection_rules.activated",
+        "employee.asked",
         "projection.event_skipped",
         "projection.removed",
         "recording.gap",

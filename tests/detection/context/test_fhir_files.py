@@ -21,6 +21,27 @@ def _at(*parts: int) -> datetime:
     return datetime(*parts, tzinfo=UTC)  # type: ignore[arg-type, misc]
 
 
+@pytest.mark.parametrize(
+    ("telecom", "email"),
+    [
+        (
+            [{"system": "phone", "value": "1"}, {"system": "email", "use": "work", "value": "a@work"}],
+            "a@work",
+        ),
+        ([{"system": "email", "use": "home", "value": "a@home"}, {"system": "email", "value": "a@x"}], "a@x"),
+        ([{"system": "email", "use": "home", "value": "a@home"}], None),
+        ("a@work", None),
+    ],
+)
+def test_the_address_of_a_practitioner_is_that_at_work(
+    tmp_path: Path, telecom: Any, email: str | None
+) -> None:
+    file = tmp_path / "people.ndjson"
+    file.write_text(json.dumps({"resourceType": "Practitioner", "id": "5", "telecom": telecom}) + "\n")
+    [found], _ = rows("staff", file, format="fhir", base="https://fhir.example/r4", systems=OURS)
+    assert found.get("email") == email
+
+
 def test_people_get_what_their_roles_say() -> None:
     found, left_out = rows("staff", SAMPLES / "practitioners.json", systems=OURS)
     assert found == [

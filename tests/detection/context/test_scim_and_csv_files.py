@@ -42,6 +42,25 @@ def _users(tmp_path: Path, **changes: Any) -> Path:
     return file
 
 
+@pytest.mark.parametrize(
+    ("emails", "email"),
+    [
+        (
+            [{"value": "a@work", "type": "work"}, {"value": "a@home", "type": "home", "primary": True}],
+            "a@work",
+        ),
+        ([{"value": "b@work", "type": "work"}, {"value": "a@work", "primary": True}], "a@work"),
+        ([{"value": "a@home", "type": "home"}], None),
+        ([{"type": "work"}, 7], None),
+        ("a@work", None),
+    ],
+)
+def test_the_address_of_a_user_is_that_at_work(tmp_path: Path, emails: Any, email: str | None) -> None:
+    users = _users(tmp_path, totalResults=1, Resources=[{"userName": "a", "emails": emails}])
+    [found], _ = rows("staff", users, format="scim")
+    assert found.get("email") == email
+
+
 def test_a_missing_page_of_users_is_an_error(tmp_path: Path) -> None:
     first = _users(tmp_path, totalResults=3)
     with pytest.raises(RejectedError, match="the files have 2 of 3 users: give all pages"):

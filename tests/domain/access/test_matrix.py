@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from domain.access.grants import ALL, Operation, Part, Rows
+from domain.access.grants import ALL, WITHOUT_ALERTS, Operation, Part, Rows
 from domain.access.principal import LinkUse, Principal, Role
 from domain.access.scope import Scope
 from domain.errors import AccessDeniedError
@@ -103,7 +103,7 @@ def test_who_has_no_role_may_do_nothing() -> None:
     [
         (Role.AUDITOR, (ALL,)),
         (Role.SECURITY_OFFICER, (ALL,)),
-        (Role.REVIEWER, (ALL,)),
+        (Role.REVIEWER, (WITHOUT_ALERTS,)),
         (Role.ANALYST, (ALL,)),
         (Role.SERVICE_OWNER, (Rows(sources=("patient-service",)),)),
         (Role.CLINICIAN, (Rows(users=("ada",)),)),

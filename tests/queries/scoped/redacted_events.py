@@ -37,7 +37,7 @@ def readers(*roles: Role) -> Iterator[tuple[Principal, Scope]]:
 def events(count: int) -> list[dict[str, Any]]:
     """As many events, of any type and with any ids, as they stand in JSON."""
     chance = random.Random(3)
-    types = ("record.read", "device.connected", "service.restarted", "event.unclassified")
+    types = ("record.read", "device.connected", "service.restarted", "event.unclassified", "alert.raised")
     resources = [
         {"type": type, "id": id}
         for type in ("Report", "AuditLog", "Patient")

@@ -18,11 +18,11 @@ from domain.errors import AccessDeniedError
 from domain.event import ActorKind
 from domain.read_audit.query_log import QueryLog
 from queries.detection.results import AlertFilter, CaseFilter, NamedValue
-from queries.filters.event_filter import EventFilter
+from queries.filters.event_filter import CountBy, EventFilter, PageRequest
 from queries.scoped.detection_redaction import REDACTED, redacted_alert
 from queries.scoped.read_models import ScopedModels
 from tests.queries.detection.given_detection import GivenDetection, given_detection
-from tests.trail import Trail
+from tests.trail import Trail, an_event
 
 SINCE, UNTIL = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
 READS: dict[str, Callable[[ScopedModels, str], Any]] = {
@@ -85,6 +85,26 @@ def test_a_reviewer_sees_nothing_about_themselves(found: GivenDetection, claims:
     assert models.case(case.case_id) is None
     assert len(found.alerts(person(Role.REVIEWER, kind=ActorKind.SERVICE, **claims))) == 2
     assert len(found.alerts(person(Role.REVIEWER, Role.AUDITOR, **claims))) == 2
+
+
+def test_a_reviewer_finds_no_alert_among_the_events(found: GivenDetection) -> None:
+    raised = an_event(
+        "alert.raised", source={"service": "audit-trail"}, resources=[{"type": "Alert", "id": "1"}]
+    )
+    found.trail.given(raised)
+    shown = {}
+    for role in (Role.REVIEWER, Role.AUDITOR):
+        models = found.models(person(role))
+        page = models.events(models.prepare(EventFilter()), PageRequest(first=50))
+        by_type = models.prepare(EventFilter(), CountBy.TYPE)
+        assert by_type.precomputed is not None
+        counted = {each.key for each in models.event_counts(by_type).buckets}
+        shown[role] = (
+            "alert.raised" in {each.event.type for each in page.events},
+            "alert.raised" in counted,
+            models.event(raised.event_id) is not None,
+        )
+    assert shown == {Role.REVIEWER: (False,) * 3, Role.AUDITOR: (True,) * 3}
 
 
 def test_only_the_employee_asked_sees_the_question(found: GivenDetection) -> None:

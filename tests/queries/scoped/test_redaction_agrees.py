@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from domain.access.grants import Operation
 from domain.access.principal import Principal, Role
 from domain.access.scope import Scope
-from domain.catalogue import CATALOGUE
+from domain.catalogue import CATALOGUE, TRAIL_SERVICE
 from domain.errors import AccessDeniedError
 from domain.event import Actor, ActorKind, AuditEvent, Device, Patient, RecordedEvent, Source
 from domain.read_audit.query_log import QueryLog
@@ -30,21 +30,23 @@ from tests.trail import an_event
 
 _NAMES = st.sampled_from(["a", "b", "c"])
 _SOME = st.lists(_NAMES, max_size=2, unique=True).map(tuple)
+_SERVICES = st.sampled_from(["a", "b", TRAIL_SERVICE])
 _PRINCIPALS = st.builds(
     Principal,
     id=st.just("x"),
     roles=st.frozensets(st.sampled_from(Role)),
+    kind=st.sampled_from([ActorKind.USER, ActorKind.SERVICE]),
     actors=_SOME,
     patients=_SOME,
-    sources=_SOME,
+    sources=st.lists(_SERVICES, max_size=2, unique=True).map(tuple),
     devices=_SOME,
 )
 _EVENTS = st.builds(
     AuditEvent,
     event_id=st.builds(uuid4),
-    type=st.sampled_from(sorted(CATALOGUE)),
+    type=st.sampled_from(sorted(CATALOGUE)) | st.just("alert.raised"),
     occurred_at=st.just(datetime(2026, 3, 1, tzinfo=UTC)),
-    source=st.builds(Source, service=_NAMES),
+    source=st.builds(Source, service=_SERVICES),
     actor=st.builds(Actor, kind=st.sampled_from(ActorKind), id=st.none() | _NAMES, name=_NAMES),
     patients=_SOME.map(lambda ids: tuple(Patient(id=id, name=f"secret {id}") for id in ids)),
     device=st.none() | st.builds(Device, id=_NAMES),

@@ -1,0 +1,5 @@
+-- name: newest_staff
+SELECT
+    digest,
+    content
+FROM audit_trail.newest_staff();

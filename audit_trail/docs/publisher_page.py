@@ -147,7 +147,11 @@ def _values() -> Iterator[str]:
     yield "\n" + table(("Name", "Is", "Meaning"), named_values + aliases)
     yield f"\nThe parts of an event, which `{_PACKAGE}` exports. A star marks a field that is required.\n\n"
     structs = [each for each in _module("generated.event").body if isinstance(each, ast.ClassDef)]
-    rows = [(f"`{each.name}`", ", ".join(map(_part, each.body[1:])), line(each)) for each in structs]
+    rows = [
+        (f"`{each.name}`", ", ".join(map(_part, each.body[1:])), line(each))
+        for each in structs
+        if not each.name.startswith("_")
+    ]
     yield table(("Name", "Fields or values", "Meaning"), rows)
 
 

@@ -44,10 +44,15 @@ def run(
         descriptor = os.open(name, os.O_RDWR | os.O_APPEND)
         os.dup2(descriptor, number)
         os.close(descriptor)
+    begin([str(__main__.__file__), *arguments], environment, folder)
+
+
+def begin(arguments: Sequence[str], environment: Mapping[str, str], folder: str) -> NoReturn:
+    """Become the command, in a process whose descriptors are the command's already."""
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    sys.argv = [str(__main__.__file__), *arguments]
+    sys.argv = [*arguments]
     # What a process that multiprocessing starts, and the usage of a command, take the program for.
     sys.modules["__main__"] = __main__
     __main__.main()

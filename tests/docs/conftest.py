@@ -15,6 +15,7 @@ from audit_trail.settings import load
 from audit_trail.stack import Stack
 from domain.validation import encode_event
 from ingest.publisher import Message, Publisher
+from tests.docs.typed_commands import Typed
 
 _EVENTS = 1000
 
@@ -26,6 +27,13 @@ def readers_folder(session_folder: Path) -> Path:
     folder.mkdir()
     folder.chmod(0o711)
     return folder
+
+
+@pytest.fixture(scope="session")
+def typed(session_folder: Path) -> Iterator[Typed]:
+    """The program that the commands of pages call."""
+    with closing(Typed(session_folder)) as typed:
+        yield typed
 
 
 @pytest.fixture(scope="session")

@@ -35,6 +35,7 @@ from tests.docs.pages import (
     pages,
     queries,
 )
+from tests.docs.typed_commands import Typed
 
 _URL = "http://127.0.0.1:8000"
 _PATIENCE = 15.0
@@ -54,9 +55,10 @@ def _name(page: Path) -> str:
 class Reader:
     """Somebody who types what a page says, in one folder, and keeps what the page has exported."""
 
-    def __init__(self, stack: Stack, folder: Path) -> None:
+    def __init__(self, stack: Stack, folder: Path, programs: Path) -> None:
         self._stack = stack
         self._folder = folder
+        self._programs = programs
         self._exports = ""
         self._sessions: list[int] = []
 
@@ -92,8 +94,8 @@ class Reader:
 
     def _environment(self) -> dict[str, str]:
         ours = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-        programs = f"{Path(sys.executable).parent}{os.pathsep}{ours.get('PATH', '')}"
-        return ours | {"PATH": programs, "COLUMNS": "200", "NO_COLOR": "1"}
+        folders = (str(self._programs), str(Path(sys.executable).parent), ours.get("PATH", ""))
+        return ours | {"PATH": os.pathsep.join(folders), "COLUMNS": "200", "NO_COLOR": "1"}
 
 
 def _run(reader: Reader, command: Command) -> str:
@@ -113,9 +115,10 @@ def _run(reader: Reader, command: Command) -> str:
 
 @pytest.mark.parametrize("page", _RUNNABLE, ids=_name)
 def test_the_commands_of_a_page_do_what_the_page_shows(
-    page: Path, stack: Stack, readers_folder: Path
+    page: Path, stack: Stack, readers_folder: Path, typed: Typed
 ) -> None:
-    reader = Reader(stack, readers_folder)
+    installed = Path(sys.executable).parent
+    reader = Reader(stack, readers_folder, installed if page.name == "README.md" else typed.programs)
     with ExitStack() as leaving:
         leaving.callback(reader.leave)
         for command in commands(page):

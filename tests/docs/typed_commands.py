@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from tests.docs.pages import ROOT
 
@@ -95,7 +95,7 @@ def _keep(caller: socket.socket) -> NoReturn:
         os.close(each)
     ended = os.pidfd_open(child)
     while True:
-        ready, _, _ = select.select([caller, ended], [], [])
+        ready, _, _ = select.select([caller.fileno(), ended], [], [])
         if ended in ready:
             _, status = os.waitpid(child, 0)
             caller.sendall(os.waitstatus_to_exitcode(status).to_bytes(4, "big", signed=True))
@@ -108,12 +108,12 @@ def _keep(caller: socket.socket) -> NoReturn:
             os.kill(child, number)
 
 
-def _become(command: dict[str, object], descriptors: list[int]) -> NoReturn:
+def _become(command: dict[str, Any], descriptors: list[int]) -> NoReturn:
     from audit_trail import __main__ as program  # noqa: PLC0415 - loaded in the server, and not by the tests
     from tests.audit_trail.fork_server import begin  # noqa: PLC0415 - as above
 
     # As the installed program: a script, not `python -m`.
-    program.__package__ = program.__spec__ = None
+    vars(program).update(__package__=None, __spec__=None)
     os.setsid()
     for number, each in enumerate(descriptors):
         os.dup2(each, number)

@@ -13,11 +13,14 @@ import msgspec
 from detection.cases.case import Case, CaseState
 from detection.cases.stored_events import domain_event
 from detection.cases.suppression import Suppression
+from domain.alert_level import Level
 from event_store.aggregate_events import AggregateEvent
 from projections.models.cases import ALERT, CASE, ENTRY, SUPPRESSION, TABLES
 from projections.tables import Row, Table
 
 __all__ = ["TABLES", "rows"]
+
+_SERIOUSNESS = {level: place for place, level in enumerate(Level)}
 
 
 def rows(events: Iterable[AggregateEvent]) -> dict[str, list[Row]]:
@@ -83,12 +86,13 @@ def _of_case(position: int, happened: Case.Event) -> dict[str, Any]:
                 "subject": happened.subject,
                 "actor": happened.actor,
                 "title": happened.title,
-                "level": happened.level.value,
                 "reason": happened.reason,
                 "earlier_case": None if happened.earlier is None else str(happened.earlier),
                 "state_position": position,
                 "state": CaseState.OPEN.value,
-            }
+            } | _level(happened.level)
+        case Case.AlertJoined():
+            changed = _level(happened.alert.level)
         case Case.Assigned():
             changed = {
                 "assigned_position": position,
@@ -117,6 +121,11 @@ def _of_case(position: int, happened: Case.Event) -> dict[str, Any]:
         case Case.Reopened():
             changed = {"state_position": position, "state": CaseState.OPEN.value}
     return changed
+
+
+def _level(level: Level) -> dict[str, Any]:
+    """The level of an alert, which the case has when no other one is higher."""
+    return {"level": level.value, "seriousness": _SERIOUSNESS[level]}
 
 
 def _of_suppression(event: AggregateEvent) -> dict[str, Any]:

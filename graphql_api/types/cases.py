@@ -29,7 +29,7 @@ class Case:
     opened_by: str = described("Who opened it; `audit-trail` if an alert did.")
     actor: str | None = described("The person or service that it is about; null if it is about none.")
     title: str = described("What it is about.")
-    level: Level = described("How serious it is.")
+    level: Level = described("How serious it is: the highest level of its alerts.")
     reason: str = described("Why somebody opened it by hand.")
     earlier_case: strawberry.ID | None = described("The previous case about the same actor.")
     state: CaseState = described("Whether it is open or decided.")
@@ -115,6 +115,7 @@ class CaseFilterInput:
     state: CaseState | None = strawberry.field(default=None, description="Open cases, or decided ones.")
     assignee: str | None = strawberry.field(default=None, description="Cases that this person works on.")
     actor: str | None = strawberry.field(default=None, description="Cases about this person or service.")
+    level: Level | None = strawberry.field(default=None, description="Cases of this level and above.")
     asked: bool | None = strawberry.field(
         default=None, description="Whether a question to an employee is open."
     )

@@ -1,6 +1,7 @@
 """Tables of the projection `detection` about cases and suppressions. `detection.cases.read_model` makes their rows.
 
-A column that several kinds of events set has a position beside it, which says which one was last.
+A column that several kinds of events set has a position beside it, which says which one was last. The level of a case
+is the highest one of its alerts: `seriousness` is its place among the levels.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ CASE = Table(
         Column("subject", Kind.TEXT, MIN, nullable=True),
         Column("actor", Kind.TEXT, MIN, nullable=True),
         Column("title", Kind.TEXT, MIN, nullable=True),
-        Column("level", Kind.TEXT, MIN, nullable=True),
+        Column("seriousness", Kind.INTEGER, MAX, nullable=True),
+        Column("level", Kind.TEXT, latest("seriousness"), nullable=True),
         Column("reason", Kind.TEXT, MIN, nullable=True),
         Column("earlier_case", Kind.TEXT, MIN, nullable=True),
         Column("state_position", Kind.BIGINT, MAX, nullable=True),

@@ -94,7 +94,7 @@ class DetectionModel:
     """The declaration, for those who show the state of projections. Raise `version` with every change of the rows."""
 
     name = "detection"
-    version = 1
+    version = 2
     tables: tuple[Table, ...] = (ALERT, ALERT_EXTENT, ACTIVE_RULE, EXPLAINED, *cases.TABLES, *reviews.TABLES)
 
     def rows(self, events: Sequence[RecordedEvent]) -> Mapping[str, Iterable[Row]]:

@@ -9,7 +9,7 @@ from domain.alert_level import Level
 from domain.cases.commands import Verdict
 from event_store.database import Connection, named
 from event_store.statements import load
-from queries.detection.alerts import WALK
+from queries.detection.alerts import WALK, at_least
 from queries.detection.results import (
     BEGIN,
     CaseEntry,
@@ -46,6 +46,7 @@ def find_cases(
         "assignee": filter.assignee,
         "state": filter.state and filter.state.value,
         "asked": filter.asked,
+        "levels": None if filter.level is None else at_least(filter.level),
         "walk": walk,
         "limit": limit + 1,
         "hidden_actors": list(hidden_actors),

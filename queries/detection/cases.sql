@@ -23,6 +23,7 @@ found AS (
         (%(assignee)s::text IS NULL OR walked.assignee = %(assignee)s)
         AND (%(state)s::text IS NULL OR walked.state = %(state)s)
         AND (%(asked)s::boolean IS NULL OR (walked.asked IS NOT NULL) = %(asked)s)
+        AND (%(levels)s::text [] IS NULL OR walked.level = ANY(%(levels)s))
         AND (walked.actor IS NULL OR walked.actor <> ALL(%(hidden_actors)s::text []))
     ORDER BY walked.opened_position DESC, walked.case_id DESC
     LIMIT %(limit)s

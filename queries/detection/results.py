@@ -123,9 +123,13 @@ class CaseState(StrEnum):
 
 
 class CaseFilter(Struct, frozen=True, kw_only=True):
-    """Conditions on cases that must all hold. `asked`: whether a question to an employee is open."""
+    """Conditions on cases that must all hold.
+
+    `asked`: whether a question to an employee is open. `level`: at least.
+    """
 
     state: CaseState | None = None
+    level: Level | None = None
     assignee: str | None = None
     actor: str | None = None
     asked: bool | None = None

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
+from domain.alert_level import Level
 from queries.cursors import decode_place_cursor, encode_place_cursor
 from queries.detection.read_models import PROJECTION
 from queries.detection.results import BEGIN, CaseDetail, CaseFilter, CaseState, CaseView, QuestionView
@@ -99,6 +100,9 @@ class CaseQuery(FreshnessQuery):
     state: Literal["open", "decided"] | None = Field(default=None, description="Open cases, or decided ones.")
     assignee: _Text | None = Field(default=None, description="Cases that this person works on.")
     actor: _Text | None = Field(default=None, description="Cases about this person or service.")
+    level: Literal["informational", "low", "medium", "high", "critical"] | None = Field(
+        default=None, description="Cases of this level and above."
+    )
     asked: Switch | None = Field(default=None, description="Whether a question to an employee is open.")
     first: int | None = Field(default=None, ge=1, description="How many cases; 50 when absent.")
     after: str | None = Field(default=None, pattern=CASE_CURSOR, description="Only cases after this cursor.")
@@ -110,6 +114,7 @@ class CaseQuery(FreshnessQuery):
             assignee=self.assignee,
             actor=self.actor,
             asked=self.asked,
+            level=None if self.level is None else Level(self.level),
         )
 
 

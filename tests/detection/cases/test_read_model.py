@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 from eventsourcing.domain import Aggregate
+from msgspec.structs import replace
 
 from detection.cases.actor_cases import ActorCases
 from detection.cases.alerts import about_actor
 from detection.cases.case import Case, CaseChange
 from detection.cases.read_model import rows
 from detection.cases.stored_events import CaseEvents
+from domain.alert_level import Level
 from event_store.aggregate_events import AggregateEvent
 from projections.models.cases import ALERT, CASE, ENTRY, SUPPRESSION, TABLES
 from projections.tables import Row, Table
@@ -97,6 +99,19 @@ def test_alerts_of_a_case_are_counted_and_listed() -> None:
         (str(first.id), str(case.id), 7),
         (str(second.id), str(case.id), 8),
     ]
+
+
+@pytest.mark.parametrize(
+    ("levels", "level"), [(["low", "critical", "medium"], "critical"), (["medium", "informational"], "medium")]
+)
+def test_a_case_has_the_highest_level_of_its_alerts(levels: list[str], level: str) -> None:
+    alerts = [replace(an_alert(number), level=Level(each)) for number, each in enumerate(levels)]
+    case = Case.open(alerts[0], about_actor("ada"), at=day(0), earlier=None)
+    for alert in alerts[1:]:
+        case.join(alert, at=alert.raised_at)
+    events = stored(case)
+    assert [row["level"] for row in held(CASE, events)] == [level]
+    assert [row["level"] for row in held(CASE, events[::-1])] == [level]
 
 
 def test_every_event_of_a_case_is_an_entry_with_its_body() -> None:

@@ -30,7 +30,7 @@ def test_an_event_and_a_group_of_events_raise_alerts_with_reasons_and_evidence(n
     new_trail.append(deletion(), *(read_by("ada", f"p-{n}") for n in range(3)), read_by("bob", "p-1"))
     detect(new_trail)
     rows = new_trail.rows(
-        "SELECT position, title, level, actor, events, positions, reasons, final FROM detection_v1.alert ORDER BY 1"
+        "SELECT position, title, level, actor, events, positions, reasons, final FROM detection_v2.alert ORDER BY 1"
     )
     deleted, mass = rows
     assert deleted == (

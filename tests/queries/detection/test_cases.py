@@ -70,6 +70,12 @@ def test_a_case_has_its_entries_in_their_order_and_its_alerts(found: GivenDetect
     assert found.models().case(str(uuid4())) is None
 
 
+def test_cases_are_listed_from_a_level_on(found: GivenDetection) -> None:
+    assert [each.actor for each in found.cases(level=Level.HIGH)] == ["eve"]
+    assert len(found.cases(level=Level.LOW)) == 2
+    assert found.cases(level=Level.CRITICAL) == []
+
+
 def test_entries_are_paged(found: GivenDetection) -> None:
     id = found.case_of("eve").case_id
     for number in range(4):

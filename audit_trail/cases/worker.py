@@ -13,7 +13,8 @@ import structlog
 from audit_trail.cases.command_worker import CommandWorker
 from detection.cases.case_book import CaseBook
 from detection.cases.new_alerts import AlertRow, NewAlerts
-from domain.cases.commands import AskEmployee, CaseCommand
+from detection.live.rule_groups import require_rule_group
+from domain.cases.commands import AskEmployee, CaseCommand, Suppress
 from domain.cases.employee_asked import asked_event
 from domain.errors import AuditTrailError, LogInconsistentError, origin
 from domain.event import AuditEvent
@@ -38,8 +39,10 @@ class CaseWorker(CommandWorker):
         self._alerts = NewAlerts(database)
 
     def carry_out(self, command: CaseCommand | ReviewCommand) -> int:
-        """See `CaseBook.carry_out`. That an employee was asked is published before the outcome is written."""
+        """See `CaseBook.carry_out`. A new suppression must be one that the rules can match. That an employee was asked is published before the outcome is written."""
         assert isinstance(command, CaseCommand)
+        if isinstance(command.body, Suppress) and not self._book.has_suppression(command.target):
+            require_rule_group(self._database, command.body)
         if self._publish is None or not isinstance(command.body, AskEmployee):
             return self._book.carry_out(command)
         event = asked_event(command, command.body)

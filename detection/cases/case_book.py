@@ -52,6 +52,10 @@ class CaseBook(Book):
         """
         return self.decide(lambda: self._carry_out(command))
 
+    def has_suppression(self, id: UUID) -> bool:
+        """Whether a suppression has this id."""
+        return self.decide(lambda: self.find(Suppression, id)) is not None
+
     def _receive(self, alert: AlertFacts, subject: Subject, at: datetime) -> Received:
         cases = self.find(ActorCases, subject.id) or ActorCases.begin(subject, at)
         if alert.id in cases.alerts:

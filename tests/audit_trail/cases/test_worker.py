@@ -30,6 +30,7 @@ from tests.detection.cases.given_cases import ADA, PAUL, RITA, RULE
 from tests.detection.cases.live_detection import LiveDetection
 from tests.detection.cases.test_case import ANSWER, ASK, COMMENT, DECIDE, REOPEN
 from tests.detection.cases.test_case_book import OPEN, SUPPRESS
+from tests.detection.live.logs import READS, activate
 from tests.signing import TEXT
 from tests.trail import Trail, an_event
 from tests.waiting import eventually
@@ -219,7 +220,13 @@ def test_without_a_worker_the_command_waits(trail: Trail) -> None:
         require_done(None)
 
 
-def test_a_suppression_is_in_the_read_model(detection: LiveDetection, desk: Desk) -> None:
+def activate_rule(trail: Trail) -> None:
+    """The rule of the suppressions below counts, and groups by the actor."""
+    activate(trail, READS.replace("6a3b1a52-0f2f-4e0e-8ff5-6c2f5a1f7c12", str(RULE)))
+
+
+def test_a_suppression_is_in_the_read_model(trail: Trail, detection: LiveDetection, desk: Desk) -> None:
+    activate_rule(trail)
     suppression = uuid4()
     assert desk.outcome(suppression, SUPPRESS, PAUL).result is Result.REFUSED  # it ended in the past
     soon = datetime.now(UTC) + timedelta(days=1)
@@ -229,6 +236,17 @@ def test_a_suppression_is_in_the_read_model(detection: LiveDetection, desk: Desk
     detection.catch_up()
     [row] = detection.table("suppression", "suppression_id, rule_id, match, owner, end_reason, ended_by")
     assert row == (str(suppression), str(RULE), {"actor.id": "robot"}, "ada", "fixed", "paul")
+
+
+def test_a_suppression_that_can_never_match_is_refused(trail: Trail, desk: Desk) -> None:
+    body = replace(SUPPRESS, expires_at=datetime.now(UTC) + timedelta(days=1), match={"actor.id": "robot"})
+    unknown = desk.outcome(uuid4(), body, PAUL)
+    assert (unknown.result, unknown.field) == (Result.REFUSED, "rule_id")
+    activate_rule(trail)
+    wrong = desk.outcome(uuid4(), replace(body, match={"actor.name": "Robot"}), PAUL)
+    assert (wrong.result, wrong.field) == (Result.REFUSED, "match")
+    assert "actor.id" in (wrong.error or "")
+    assert desk.outcome(uuid4(), body, PAUL).result is Result.DONE
 
 
 def test_the_thread_is_woken_by_a_command(trail: Trail, worker: CaseWorker) -> None:

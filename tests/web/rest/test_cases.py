@@ -192,6 +192,9 @@ def test_cases_and_suppressions_are_created_with_an_address(installation: Instal
     soon = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     made = installation.post("/v1/suppressions", suppress | {"expires_at": soon, "match": {"actor.id": "x"}})
     assert made.status_code == 201, made.text
+    unknown = suppress | {"expires_at": soon, "rule_id": str(uuid4())}
+    refused = installation.post("/v1/suppressions", unknown)
+    assert (refused.status_code, "/v1/detection/rules" in refused.text) == (409, True)
     ended = installation.post(f"/v1/suppressions/{made.json()['target']}/end", {"reason": "it is over"})
     assert ended.status_code == 200
     installation.project()

@@ -19,7 +19,7 @@ from dashboard.texts import as_text, title
 from dashboard.viewer import Moment, Viewer
 from domain.access.access_question import QUESTIONED
 from domain.access.grants import Operation, Part
-from domain.catalogue import CATALOGUE
+from domain.catalogue import ALERT_RAISED, CATALOGUE, TRAIL_SERVICE
 from domain.event import AuditEvent, RecordedEvent
 from queries.filters.event_filter import EventFilter, PageRequest
 from queries.scoped.read_models import ScopedModels
@@ -70,6 +70,7 @@ class EventView(View, frozen=True, kw_only=True):
     facts: list[Fact]
     differences: list[Difference]
     attributes: list[Fact]
+    alert_link: str
     related: list[Related]
     whole: str
     received: ReceivedMessage | None
@@ -117,6 +118,7 @@ def event_view(
             for each in event.changes
         ],
         attributes=[Fact(name, as_text(value)) for name, value in sorted(event.attributes.items())],
+        alert_link=_alert_link(event, viewer) if alone is None else "",
         related=_related(models, event, viewer) if alone is None else [],
         whole=msgspec.json.format(msgspec.json.encode(recorded), indent=2).decode(),
         received=_received(models, viewer, event),
@@ -126,6 +128,12 @@ def event_view(
         asked=asked,
         as_of_position=recorded.position,
     )
+
+
+def _alert_link(event: AuditEvent, viewer: Viewer) -> str:
+    """The page of the alert that the event reports. An alert that another service claims to report has none."""
+    is_alert = event.type == ALERT_RAISED and event.source.service == TRAIL_SERVICE
+    return links.alert(str(event.event_id)) if is_alert and viewer.may(Operation.READ_CASES) else ""
 
 
 def _proof(viewer: Viewer, event: AuditEvent) -> ProofLinks:

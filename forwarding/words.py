@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from domain.catalogue import CATALOGUE
+from domain.catalogue import ALERT_RAISED, CATALOGUE, TRAIL_SERVICE
 from forwarding.alerts import AlertFacts, alert_facts, level_of
 from forwarding.records import Record
 
@@ -40,11 +40,16 @@ def question_text(dashboard_url: str) -> str:
     )
 
 
-def event_link(record: Record, dashboard_url: str | None) -> str | None:
-    """The event's page in the dashboard."""
+def page_link(record: Record, dashboard_url: str | None) -> str | None:
+    """The page in the dashboard: of the alert, whose id its event has, or else of the event.
+
+    An alert that another service claims to report has no page of its own.
+    """
     if dashboard_url is None or record.test:
         return None
-    return f"{dashboard_url.rstrip('/')}/events/{record.recorded.event.event_id}"
+    event = record.recorded.event
+    is_alert = event.type == ALERT_RAISED and event.source.service == TRAIL_SERVICE
+    return f"{dashboard_url.rstrip('/')}/{'alerts' if is_alert else 'events'}/{event.event_id}"
 
 
 def one_line(text: str, most: int) -> str:
@@ -65,7 +70,7 @@ def _lines(record: Record, dashboard_url: str | None) -> Iterator[str]:
     yield f"Reported by: {event.source.service}"
     if not record.test:
         yield f"Event: {event.event_id}, at position {record.leaf.position} of {record.leaf.origin}"
-    if link := event_link(record, dashboard_url):
+    if link := page_link(record, dashboard_url):
         yield f"See: {link}"
     if record.redacted:
         yield "Parts of the event are hidden from the roles of this follower."

@@ -13,7 +13,7 @@ from forwarding.alerts import alert_facts, level_of
 from forwarding.receivers.http import HttpReceiver, authorization
 from forwarding.records import Encoded, Record
 from forwarding.settings import Alertmanager
-from forwarding.words import event_link, one_line, subject, text
+from forwarding.words import one_line, page_link, subject, text
 
 _MOST_LABEL = 200
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_]")
@@ -47,7 +47,7 @@ class AlertmanagerServer(HttpReceiver):
     def _alert(self, record: Record) -> dict[str, object]:
         url = self._settings.dashboard_url
         now = datetime.now(UTC)
-        link = event_link(record, url)
+        link = page_link(record, url)
         found: dict[str, object] = {
             "labels": self._labels(record),
             "annotations": {"summary": subject(record), "description": text(record, url)},

@@ -25,6 +25,7 @@ def an_alert(level: str = "high", rule: str = "Mass access", **fields: Any) -> A
     }
     known: dict[str, Any] = {
         "actor": {"kind": "service", "id": "audit-trail"},
+        "source": {"service": "audit-trail"},
         "reason": "31 different patients.id within an hour, such as p-1, p-2",
         "resources": [{"type": "Alert", "id": "a-1"}, {"type": "DetectionRule", "id": RULE, "version": "d"}],
     }

@@ -66,7 +66,7 @@ def test_an_alert_has_its_rule_and_level_as_labels_and_the_words_as_annotations(
     }
     assert alert["annotations"]["summary"] == "Audit Trail, high: Mass access"
     assert "About: actor.id ada" in alert["annotations"]["description"]
-    assert alert["generatorURL"] == f"https://audit.example/events/{event.event_id}"
+    assert alert["generatorURL"] == f"https://audit.example/alerts/{event.event_id}"
     assert alert["status"]["state"] == "active"
     ends = datetime.fromisoformat(alert["endsAt"])
     assert ends - datetime.now(UTC) > timedelta(hours=23)

@@ -121,7 +121,7 @@ def test_a_message_says_in_words_what_was_found_and_where_it_is_seen(
         "Events: 31 when it was raised",
         f"Reported by: {record.recorded.event.source.service}",
         "Why: 31 different patients.id within an hour, such as p-1, p-2",
-        f"See: https://audit.example/trail/events/{id}",
+        f"See: https://audit.example/trail/alerts/{id}",
         "Sent by the follower siem of Audit Trail.",
     ):
         assert line in text.splitlines()

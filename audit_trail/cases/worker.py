@@ -39,7 +39,10 @@ class CaseWorker(CommandWorker):
         self._alerts = NewAlerts(database)
 
     def carry_out(self, command: CaseCommand | ReviewCommand) -> int:
-        """See `CaseBook.carry_out`. A new suppression must be one that the rules can match. That an employee was asked is published before the outcome is written."""
+        """See `CaseBook.carry_out`. A new suppression must be one that the rules can match.
+
+        That an employee was asked is published before the outcome is written.
+        """
         assert isinstance(command, CaseCommand)
         if isinstance(command.body, Suppress) and not self._book.has_suppression(command.target):
             require_rule_group(self._database, command.body)

@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from dashboard.detection.words import Said
 from dashboard.viewer import Viewer
-from domain.cases.commands import Body, CommandBody, Person, kind_of
+from domain.cases.commands import MAX_SECONDS, Body, CommandBody, Person, kind_of
 from domain.errors import InvalidEventError, Reason, RejectedError
 from domain.reviews.commands import ReviewBody
 from event_store.case_commands import Outcome, Result
@@ -24,6 +24,7 @@ from web.read_audit.access_record import access_record_of
 
 COMMAND = "command"
 """The field of each form with the id of its command, and the parameter of the page that says what became of it."""
+_DIGITS = 9
 _SECONDS = 5.0
 """How long a form waits for the outcome. A command that is not carried out by then goes on waiting without it."""
 
@@ -114,6 +115,16 @@ def text_of(form: dict[str, str], name: str) -> str:
     if not text:
         raise InvalidEventError(Reason.MISSING_FIELD, "write at least one word", field=name)
     return text
+
+
+def seconds_of(form: Mapping[str, str]) -> int | None:
+    """For how long the page was looked at; None without JavaScript. Raises `InvalidEventError` for no number."""
+    text = form.get("seconds", "")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
+        raise InvalidEventError(Reason.INVALID_FIELD, "not a number of seconds", field="seconds")
+    return min(int(text), MAX_SECONDS)
 
 
 def person_of(id: str, viewer: Viewer) -> Person:

@@ -24,6 +24,7 @@ from web.dashboard.case_commands import (
     command_of,
     person_of,
     refusal,
+    seconds_of,
     text_of,
     typed,
 )
@@ -130,7 +131,7 @@ def _decide(form: dict[str, str], _: Viewer) -> Body:
     verdict = form.get("verdict", "")
     if verdict not in set(Verdict):
         raise InvalidEventError(Reason.INVALID_FIELD, "choose what it was", field="verdict")
-    return Decide(verdict=Verdict(verdict), reason=text_of(form, "reason"))
+    return Decide(verdict=Verdict(verdict), reason=text_of(form, "reason"), seconds=seconds_of(form))
 
 
 def _reopen(form: dict[str, str], _: Viewer) -> Body:

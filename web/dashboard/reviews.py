@@ -36,7 +36,15 @@ from queries.detection.review_results import (
     ReviewView,
 )
 from queries.scoped.read_models import ScopedModels
-from web.dashboard.case_commands import CommandForms, command_of, person_of, refusal, text_of, typed
+from web.dashboard.case_commands import (
+    CommandForms,
+    command_of,
+    person_of,
+    refusal,
+    seconds_of,
+    text_of,
+    typed,
+)
 from web.dashboard.host import Host, form_of
 from web.parameters.filter_query import refuse_repeated
 
@@ -232,16 +240,14 @@ def _status(exc: RejectedError) -> int:
 
 
 def _decide(item: int, form: dict[str, str], _: Viewer) -> ReviewBody:
-    verdict, seconds = form.get("verdict", ""), form.get("seconds", "")
+    verdict = form.get("verdict", "")
     if verdict not in set(ReviewVerdict):
         raise InvalidEventError(Reason.INVALID_FIELD, "choose what it was", field="verdict")
-    if seconds and not _is_number(seconds):
-        raise InvalidEventError(Reason.INVALID_FIELD, "not a number of seconds", field="seconds")
     return DecideItem(
         item=item,
         verdict=ReviewVerdict(verdict),
         reason=text_of(form, "reason"),
-        seconds=int(seconds) if seconds else None,
+        seconds=seconds_of(form),
     )
 
 

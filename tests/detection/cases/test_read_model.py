@@ -102,7 +102,8 @@ def test_alerts_of_a_case_are_counted_and_listed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("levels", "level"), [(["low", "critical", "medium"], "critical"), (["medium", "informational"], "medium")]
+    ("levels", "level"),
+    [(["low", "critical", "medium"], "critical"), (["medium", "informational"], "medium")],
 )
 def test_a_case_has_the_highest_level_of_its_alerts(levels: list[str], level: str) -> None:
     alerts = [replace(an_alert(number), level=Level(each)) for number, each in enumerate(levels)]

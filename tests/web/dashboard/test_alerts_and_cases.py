@@ -14,6 +14,7 @@ import pytest
 
 from audit_trail.embedded.broker import Broker
 from tests.databases import MIGRATED, Databases
+from tests.forwarding.alerts import an_alert
 from tests.waiting import eventually
 from tests.web.dashboard.detecting import EVIL_RULE, RULE, DetectingTrail, case_about, detecting, with_alerts
 from tests.web.dashboard.people import FROM_PAGE, Browser, dashboard
@@ -102,6 +103,13 @@ def test_an_alert_says_why_and_shows_the_events_of_its_evidence(officer: Browser
     assert officer.get(f"/alerts/{uuid4()}").status_code == 404
 
 
+def test_the_event_of_an_alert_leads_to_it(officer: Browser, trail: DetectingTrail) -> None:
+    event, claimed = an_alert(), an_alert(source={"service": "ehr"})
+    trail.append(event, claimed)
+    assert f'href="/alerts/{event.event_id}"' in officer.get(f"/events/{event.event_id}").text
+    assert "Open the alert" not in officer.get(f"/events/{claimed.event_id}").text
+
+
 def test_nothing_of_a_hostile_rule_or_event_can_act_in_a_page(
     officer: Browser, trail: DetectingTrail
 ) -> None:
@@ -152,10 +160,12 @@ def test_a_case_is_assigned_commented_asked_about_answered_and_decided_without_s
         form = {"command": str(uuid4()), "answer": "One more thing."}
         more = nurse.post(f"/questions/{path.rpartition('/')[2]}", data=form, headers=FROM_PAGE)
         assert more.status_code in {403, 409}
-    page = send(officer, officer.get(path), "/decide", verdict="justified", reason="A test record.")
+    page = send(
+        officer, officer.get(path), "/decide", verdict="justified", reason="A test record.", seconds="40"
+    )
     text = words(page.text)
     assert "It was a test record." in text
-    assert "Paul Privacy decided: justified" in text
+    assert "Paul Privacy decided: justified, after 40 seconds of review" in text
     assert "Ask the employee" not in text
     assert path not in officer.get("/cases?list=mine").text
     assert path in officer.get("/cases?list=decided").text

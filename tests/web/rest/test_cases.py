@@ -90,6 +90,8 @@ def test_alerts_are_listed_with_links_to_the_next_page(installation: Installatio
     second = installation.get(page["next"]).json()
     assert [each["actor"] for each in second["alerts"]] == ["eve"]
     assert second["next"] is None
+    assert installation.get("/v1/cases?level=critical").json()["cases"] == []
+    assert len(installation.get("/v1/cases?level=high").json()["cases"]) == 1
     high = installation.get("/v1/alerts?level=high&handling=open_case&suppressed=false").json()
     assert [each["alert_id"] for each in high["alerts"]] == [installation.alert]
     assert installation.get("/v1/alerts/{alert}").json() == high["alerts"][0]

@@ -12,7 +12,9 @@ import threading
 from abc import ABC, abstractmethod
 
 import structlog
+from msgspec.structs import replace
 
+from detection.context.staff_ids import StaffIds
 from domain.cases.commands import CaseCommand
 from domain.errors import (
     AccessDeniedError,
@@ -51,6 +53,7 @@ class CommandWorker(ABC):
         self._reviews = reviews
         self._lock = PartLock(database, part)
         self._wakeup = WakeUp(database, CHANNEL)
+        self._staff = StaffIds(database)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=part, daemon=True)
 
@@ -111,7 +114,8 @@ class CommandWorker(ABC):
     def _outcome(self, waiting: WaitingCommand) -> Outcome:
         """Carry out one command. Raises `AuditTrailError` when it is to be tried again."""
         try:
-            command = waiting.checked()
+            given = waiting.checked()
+            command = replace(given, by=self._staff.with_all_ids(given.by))
             version = self.carry_out(command)
             with self._database.transaction(read_only=True) as connection:
                 return Outcome(Result.DONE, position=position_of(connection, command.target, version))

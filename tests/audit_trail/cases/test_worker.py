@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from audit_trail.cases.worker import CaseWorker
 from detection.cases.case_book import CaseBook
-from domain.access.principal import Principal
+from domain.access.principal import Principal, Role
 from domain.cases.commands import Body, Comment, EndSuppression
 from domain.cases.employee_asked import employee_of
 from domain.errors import AccessDeniedError, ConflictError, InvalidEventError, UnavailableError
@@ -30,6 +30,7 @@ from tests.detection.cases.given_cases import ADA, PAUL, RITA, RULE
 from tests.detection.cases.live_detection import LiveDetection
 from tests.detection.cases.test_case import ANSWER, ASK, COMMENT, DECIDE, REOPEN
 from tests.detection.cases.test_case_book import OPEN, SUPPRESS
+from tests.detection.context.staff_table import load_staff
 from tests.signing import TEXT
 from tests.trail import Trail, an_event
 from tests.waiting import eventually
@@ -178,6 +179,19 @@ def test_an_employee_is_asked_and_answers(desk: Desk) -> None:
     case = uuid4()
     for body, by in ((OPEN, RITA), (ASK, RITA), (ANSWER, ADA), (DECIDE, RITA), (REOPEN, PAUL)):
         assert desk.outcome(case, body, by).result is Result.DONE
+
+
+def test_nobody_decides_about_themselves_under_another_id_that_staff_has(trail: Trail, desk: Desk) -> None:
+    case = uuid4()
+    assert desk.outcome(case, OPEN).result is Result.DONE
+    load_staff(trail.url, {"id": "a.example", "other_ids": ["ada"]}, {"id": "paul"})
+    officer = Principal(id="a.example", roles=frozenset({Role.PRIVACY_OFFICER}))
+    for body in (COMMENT, DECIDE):
+        assert desk.outcome(case, body, officer).result is Result.DENIED
+    assert desk.outcome(case, ASK, PAUL).result is Result.DONE
+    assert desk.outcome(case, ANSWER, officer).result is Result.DONE
+    load_staff(trail.url, {"id": "a.example"}, {"id": "paul"})
+    assert desk.outcome(case, DECIDE, officer).result is Result.DONE
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,8 @@ class StaffIds:
                 return
             cursor.execute(_SQL["rows"], {"version": version})
             chunks = cursor.fetchall()
-        decode, ids = row_decoder("staff"), {}
+        decode = row_decoder("staff")
+        ids: dict[str, Sequence[str]] = {}
         for digest, content in chunks:
             for row in rows_of(bytes(digest), bytes(content)):
                 person = decode(row)

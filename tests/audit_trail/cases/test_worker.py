@@ -188,7 +188,7 @@ def test_an_employee_is_asked_and_answers(desk: Desk) -> None:
         (
             EndSuppression(reason="x"),
             PAUL,
-            Outcome(Result.REFUSED, "this is the id of something else", "target"),
+            Outcome(Result.REFUSED, "there is no such suppression", "target"),
         ),
     ],
 )

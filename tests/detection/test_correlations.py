@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from detection.evaluation import correlating
+from detection.evaluation.detector import Detector
 from detection.evaluation.firing import FiringKind
 from detection.rules.rule import RuleSet
 from tests.detection.small_logs import A, B, C, D, correlation, event, failures, firings, rule, rules
@@ -278,3 +279,26 @@ def test_no_rule_finds_an_alert() -> None:
     """It would find its own alerts for ever."""
     alert = event(type="alert.raised", resources=[{"type": "Alert", "id": "1"}])
     assert not firings(rules(rule({"s": {"source.service": "test"}, "condition": "s"})), [alert])
+
+
+def test_a_long_value_of_a_group_is_remembered_by_its_digest() -> None:
+    """A sender chooses attributes, of a megabyte each; state and alerts must not have them."""
+    chosen = rules(
+        failures(),
+        correlation(
+            type="value_count",
+            rules=["failures"],
+            timespan="10s",
+            condition={"field": "attributes.value", "gte": 2},
+            **{"group-by": ["attributes.group"]},
+        ),
+    )
+    long = "x" * 100_000
+    detector = Detector(chosen)
+    events = [
+        event(at, at, attributes={"group": f"{long}{at // 2}", "value": f"{long}{at}"}) for at in range(4)
+    ]
+    found = detector.feed(events)
+    assert [each.positions for each in found] == [(0, 1), (2, 3)]
+    assert len(detector.state()) < 20_000
+    assert len(str(found)) < 20_000

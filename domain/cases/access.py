@@ -51,7 +51,8 @@ def require_role(principal: Principal, body: Body) -> None:
         Scope(principal).require(operation)
     elif principal.link is not None:
         raise AccessDeniedError
-    if isinstance(body, Suppress) and is_person(principal, body.match.get(ACTOR)):
+    # A rule may give the actor of its groups another name.
+    if isinstance(body, Suppress) and any(is_person(principal, each) for each in body.match.values()):
         raise AccessDeniedError(Operation.SUPPRESS_ALERTS)
 
 

@@ -202,7 +202,7 @@ def test_nobody_decides_about_themselves_under_another_id_that_staff_has(trail: 
         (
             EndSuppression(reason="x"),
             PAUL,
-            Outcome(Result.REFUSED, "this is the id of something else", "target"),
+            Outcome(Result.REFUSED, "there is no such suppression", "target"),
         ),
     ],
 )

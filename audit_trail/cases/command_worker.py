@@ -21,6 +21,7 @@ from domain.errors import (
     AuditTrailError,
     LogInconsistentError,
     RejectedError,
+    UnavailableError,
     origin,
 )
 from domain.reviews.commands import ReviewCommand
@@ -39,6 +40,10 @@ _PAUSES = (0.5, 30.0)
 _JOIN_SECONDS = 10.0
 _COMMANDS = 50
 """Commands of one round: other work waits no longer than these take."""
+
+
+class LaterError(UnavailableError):
+    """One command waits for a service that others do not need."""
 
 
 class CommandWorker(ABC):
@@ -73,11 +78,18 @@ class CommandWorker(ABC):
         if not self._lock.hold():
             return False
         commands = open_commands(self._database, _COMMANDS, reviews=self._reviews)
+        waiting: LaterError | None = None
         for each in commands:
             if self._stopping.is_set():
                 return False
-            complete(self._database, each.id, self._outcome(each))
-        return self.other_work() or bool(commands)
+            try:
+                complete(self._database, each.id, self._outcome(each))
+            except LaterError as exc:
+                waiting = exc
+        worked = self.other_work() or bool(commands)
+        if waiting is not None:
+            raise waiting
+        return worked
 
     def close(self) -> None:
         """Let another process work."""

@@ -7,7 +7,7 @@ PYTHON ?= python3
 ARGS ?=
 # Processes of `make test`, each with a PostgreSQL and a broker of its own. Five keep two cores busy: half of
 # the tests' time is waiting, for what is silent, slow or away.
-WORKERS ?= 5
+WORKERS ?= 4
 VENV := .venv
 BENCH := .venv-bench
 LOCK := .venv-lock

@@ -23,8 +23,10 @@ TRAIL_SERVICE = "audit-trail"
 AUDIT_LOG = "AuditLog"
 """The resource type of the trail itself; the resource's id is the address that was read."""
 ALERT_RAISED = "alert.raised"
+EMPLOYEE_ASKED = "employee.asked"
 """The event that reports an alert."""
 ALERT = "Alert"
+CASE = "Case"
 """The resource type of alerts."""
 
 
@@ -108,7 +110,7 @@ _ROWS = (
     EventType("recording_clock.recovered", _TRAIL, _E, (), (DCM, "110113"), (LOCAL, "recording-clock-recovered"), "The database's clock is right again."),
     EventType("detection_rules.activated", _TRAIL, _E, ("resources",), (LOCAL, "detection-rules-activated"), None, "A set of rules that find misuse began to count."),
     EventType(ALERT_RAISED, _TRAIL, _E, ("resources",), (DCM, "110113"), (LOCAL, "alert-raised"), "A rule found what somebody should look at."),
-    EventType("employee.asked", _TRAIL, _E, ("actor.id", "resources"), (LOCAL, "employee-asked"), None, "An employee was asked about a case."),
+    EventType(EMPLOYEE_ASKED, _TRAIL, _E, ("actor.id", "resources"), (LOCAL, "employee-asked"), None, "An employee was asked about a case."),
     EventType("subject.erased", _TRAIL, _D, (), (LIFECYCLE, "destroy"), None, "A subject's key was destroyed."),
     EventType("projection.rebuilt", _TRAIL, _E, (), (LOCAL, "projection-rebuilt"), None, "A read model was rebuilt."),
     EventType("projection.event_skipped", _TRAIL, _E, ("actor.id", "reason"), (LOCAL, "projection-event-skipped"), None, "An operator decided that a read model leaves one event out."),

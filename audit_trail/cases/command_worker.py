@@ -12,13 +12,16 @@ import threading
 from abc import ABC, abstractmethod
 
 import structlog
+from msgspec.structs import replace
 
+from detection.context.staff_ids import StaffIds
 from domain.cases.commands import CaseCommand
 from domain.errors import (
     AccessDeniedError,
     AuditTrailError,
     LogInconsistentError,
     RejectedError,
+    UnavailableError,
     origin,
 )
 from domain.reviews.commands import ReviewCommand
@@ -39,6 +42,10 @@ _COMMANDS = 50
 """Commands of one round: other work waits no longer than these take."""
 
 
+class LaterError(UnavailableError):
+    """One command waits for a service that others do not need."""
+
+
 class CommandWorker(ABC):
     """Works from `start` until `stop`. A second process waits until the first has ended.
 
@@ -51,6 +58,7 @@ class CommandWorker(ABC):
         self._reviews = reviews
         self._lock = PartLock(database, part)
         self._wakeup = WakeUp(database, CHANNEL)
+        self._staff = StaffIds(database)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=part, daemon=True)
 
@@ -70,11 +78,18 @@ class CommandWorker(ABC):
         if not self._lock.hold():
             return False
         commands = open_commands(self._database, _COMMANDS, reviews=self._reviews)
+        waiting: LaterError | None = None
         for each in commands:
             if self._stopping.is_set():
                 return False
-            complete(self._database, each.id, self._outcome(each))
-        return self.other_work() or bool(commands)
+            try:
+                complete(self._database, each.id, self._outcome(each))
+            except LaterError as exc:
+                waiting = exc
+        worked = self.other_work() or bool(commands)
+        if waiting is not None:
+            raise waiting
+        return worked
 
     def close(self) -> None:
         """Let another process work."""
@@ -111,7 +126,8 @@ class CommandWorker(ABC):
     def _outcome(self, waiting: WaitingCommand) -> Outcome:
         """Carry out one command. Raises `AuditTrailError` when it is to be tried again."""
         try:
-            command = waiting.checked()
+            given = waiting.checked()
+            command = replace(given, by=self._staff.with_all_ids(given.by))
             version = self.carry_out(command)
             with self._database.transaction(read_only=True) as connection:
                 return Outcome(Result.DONE, position=position_of(connection, command.target, version))

@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 
 import structlog
 
-from audit_trail.cases.command_worker import CommandWorker
+from audit_trail.cases.command_worker import CommandWorker, LaterError
 from detection.cases.case_book import CaseBook
 from detection.cases.new_alerts import AlertRow, NewAlerts
 from detection.live.rule_groups import require_rule_group
 from domain.cases.commands import AskEmployee, CaseCommand, Suppress
 from domain.cases.employee_asked import asked_event
-from domain.errors import AuditTrailError, LogInconsistentError, origin
+from domain.errors import AuditTrailError, LogInconsistentError, UnavailableError, origin
 from domain.event import AuditEvent
 from domain.reviews.commands import ReviewCommand
 from domain.validation import decode_event, encode_event
@@ -51,7 +51,10 @@ class CaseWorker(CommandWorker):
         event = asked_event(command, command.body)
         decode_event(encode_event(event))  # what ingest would not take is refused before anything is stored
         version = self._book.carry_out(command)
-        self._publish(event)
+        try:
+            self._publish(event)
+        except UnavailableError as exc:
+            raise LaterError(str(exc)) from exc
         return version
 
     def other_work(self) -> bool:

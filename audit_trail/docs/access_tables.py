@@ -17,7 +17,7 @@ _ROLES: dict[Role, tuple[str, str]] = {
     Role.SECURITY_OFFICER: ("Looks for misuse and attacks.", "all"),
     Role.REVIEWER: (
         "Reviews alerts, and decides cases of others.",
-        "all but `alert.raised`, whose alerts are read as such; a program: all",
+        "all but `alert.raised` and `employee.asked`: alerts and cases are read as such; a program: all",
     ),
     Role.ANALYST: ("Counts, compares, builds projections.", "all"),
     Role.SERVICE_OWNER: (

@@ -64,6 +64,16 @@ class Book(Application[UUID]):
             raise taken()
         return found
 
+    def find_only(self, kind: type[Found], id: UUID) -> Found | None:
+        """The aggregate, None if nothing, or something else, has this id.
+
+        The ids of some aggregates follow from the ids of persons: a command must not tell that there is one.
+        """
+        try:
+            return self.find(kind, id)
+        except ConflictError:
+            return None
+
     def decide(self, decide: Callable[[], Result]) -> Result:
         """What `decide` returns; it is called again when another process has appended meanwhile."""
         for _ in range(_ATTEMPTS):

@@ -18,7 +18,8 @@ from detection.cases.book import Book, taken
 from detection.cases.case import Case
 from detection.cases.stored_events import CaseEvents
 from detection.cases.suppression import Suppression
-from domain.cases.access import require_command, require_role
+from domain.access.scope import Scope
+from domain.cases.access import require_command, require_role, unseen_actors
 from domain.cases.commands import AnswerQuestion, CaseCommand, EndSuppression, OpenCase, Suppress
 from domain.errors import AccessDeniedError, ConflictError, Reason, RejectedError
 
@@ -76,7 +77,10 @@ class CaseBook(Book):
             return self._open(command, body)
         if isinstance(body, Suppress | EndSuppression):
             return self._suppress(command, body)
-        case = self.find(Case, command.target)
+        case = self.find_only(Case, command.target)
+        if case is not None and not isinstance(body, AnswerQuestion):
+            # The id of a case follows from its first alert: a refusal would tell a reviewer that it exists.
+            case = None if case.actor in unseen_actors(Scope(command.by)) else case
         if case is None:
             if isinstance(body, AnswerQuestion):  # needs no role, so the answer must not say what exists
                 raise AccessDeniedError
@@ -105,7 +109,8 @@ class CaseBook(Book):
         return case.commands[command.id]
 
     def _suppress(self, command: CaseCommand, body: Suppress | EndSuppression) -> int:
-        found = self.find(Suppression, command.target)
+        find = self.find if isinstance(body, Suppress) else self.find_only
+        found = find(Suppression, command.target)
         if found is not None and (command.id in found.commands or isinstance(body, Suppress)):
             return _version(found, command)
         if isinstance(body, Suppress):

@@ -22,6 +22,7 @@ from detection.evaluation.verdicts import KeptVerdicts, Verdicts, can_be_kept
 from detection.rules.event_fields import Scalar
 from detection.rules.expressions import And, Expression
 from detection.rules.rule import EventRule
+from domain.catalogue import ALERT_RAISED
 from domain.event import RecordedEvent
 
 _MAX_COMBINATIONS = 1000
@@ -150,9 +151,9 @@ class CheckMaker:
     def of_type(self, type: str) -> CheckedType:
         """The checks for events of a type."""
         access = may_be_access(type)
-        left = (
-            _Left(place, fed, specialised(fed.rule.expression, type)) for place, fed in enumerate(self._rules)
-        )
+        # A rule that finds its own alerts would raise them for ever.
+        rules = () if type == ALERT_RAISED else self._rules
+        left = (_Left(place, fed, specialised(fed.rule.expression, type)) for place, fed in enumerate(rules))
         asked = [each for each in left if each.expression is not False]
         return CheckedType(
             type, [each for each in asked if access or not each.fed.rule.unexplained], self._checks

@@ -27,12 +27,12 @@ from typing import Any
 
 from detection.evaluation.counting import WholeWindow
 from detection.evaluation.firing import Firing, FiringKind
-from detection.evaluation.grouping import MAX_KEYS, Grouping, Key
+from detection.evaluation.grouping import MAX_KEYS, Grouping, Key, key_text
 from detection.evaluation.long_memory import LongMemory, kept_for, memory_of
 from detection.evaluation.matching import reasons, shown
 from detection.evaluation.moments import moment
 from detection.evaluation.reporting import GROUP, NOTICE, WAITING, Due, Report, Reporter
-from detection.rules.event_fields import Read, Scalar, text_of
+from detection.rules.event_fields import Read, Scalar
 from detection.rules.rule import CorrelationRule, EventRule, Kind, Rule
 from domain.event import RecordedEvent
 
@@ -363,5 +363,5 @@ def _texts(values: Sequence[Scalar]) -> Sequence[str]:
     if len(values) == 1:
         [value] = values
         if type(value) is str:
-            return (value,)
-    return [value if type(value) is str else text_of(value) for value in values if value is not None]
+            return (key_text(value),)
+    return [key_text(value) for value in values if value is not None]

@@ -28,8 +28,9 @@ class Firing(Struct, frozen=True, kw_only=True):
     raise the count; when the timespan has passed, they are reported once as `final`, with the same rule, group and
     `opened_at`, and with `follows`.
 
-    `rule` is the rule's id, `version` its digest. `begins` and `ends`: the times of the first and last
-    evidence, by the rule's clock. `positions`: the first `MAX_EVIDENCE` of `count` events.
+    `rule` is the rule's id, `version` its digest. `actor`: the actor in the group, also under an alias. `begins` and
+    `ends`: the times of the first and last evidence, by the rule's clock. `positions`: the first `MAX_EVIDENCE` of
+    `count` events.
     """
 
     kind: FiringKind = FiringKind.MATCH
@@ -38,6 +39,7 @@ class Firing(Struct, frozen=True, kw_only=True):
     title: str
     level: str
     group: tuple[tuple[str, str], ...] = ()
+    actor: str | None = None
     opened_at: int
     final: bool = True
     follows: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from itertools import product
 from typing import Any
 
@@ -13,8 +14,22 @@ from domain.event import RecordedEvent
 MAX_KEYS = 1000
 """Groups, and values, of one event."""
 
+MAX_TEXT = 1024
+"""Characters of one value of a group; no id has more."""
+
 Key = tuple[str, ...]
 _OneGroup = Callable[[RecordedEvent], Key | None]
+
+
+def key_text(value: Scalar) -> str:
+    """The text of a value that is remembered; of a very long one, its beginning and digest.
+
+    An attribute may have all the bytes of a message, and a rule remembers thousands of groups.
+    """
+    text = value if type(value) is str else text_of(value)
+    if len(text) <= MAX_TEXT:
+        return text
+    return f"{text[: MAX_TEXT // 2]}... SHA-256 {sha256(text.encode()).hexdigest()}"
 
 
 class Grouping:
@@ -49,7 +64,7 @@ def _one_group(fields: Sequence[Callable[[RecordedEvent], Scalar] | None]) -> _O
 
         def of_one(recorded: RecordedEvent) -> Key | None:
             value = read(recorded)
-            return None if value is None else (value if type(value) is str else text_of(value),)
+            return None if value is None else (key_text(value),)
 
         return of_one
 
@@ -57,10 +72,10 @@ def _one_group(fields: Sequence[Callable[[RecordedEvent], Scalar] | None]) -> _O
         values = [read(recorded) for read in reads]
         if None in values:
             return None
-        return tuple([value if type(value) is str else text_of(value) for value in values])
+        return tuple([key_text(value) for value in values])
 
     return of_several
 
 
 def _texts(values: Sequence[Any]) -> list[str]:
-    return list(dict.fromkeys(text_of(value) for value in values if value is not None))
+    return list(dict.fromkeys(key_text(value) for value in values if value is not None))

@@ -71,6 +71,7 @@ class Reporter:
 
     def __init__(self, rule: CorrelationRule, order: int, due: list[Due]) -> None:
         self._rule = rule
+        self._actor_at = rule.actor_at
         self._order = order
         self._due = due
         self._span = rule.timespan * 1_000_000
@@ -113,6 +114,7 @@ class Reporter:
             title=rule.head.title,
             level=rule.head.level.value,
             group=tuple(zip(rule.group_names, key, strict=True)) if key else (),
+            actor=key[self._actor_at] if key and self._actor_at is not None else None,
             opened_at=report.opened,
             final=final,
             follows=follows,

@@ -18,7 +18,7 @@ from projections.tables import Row
 RULE_RESOURCE = "DetectionRule"
 _NAMESPACE = UUID("4ab1ce9f-1a5c-5a3e-8a55-6e0e3e4a7f52")
 ACTOR = "actor.id"
-"""The name under which a group has its actor."""
+"""The name under which a suppression has the actor, whatever the alias in the group is."""
 
 
 class Alert(Struct, frozen=True, kw_only=True):
@@ -90,7 +90,7 @@ def alert_of(firing: Firing, known_by: RecordedEvent) -> Alert:
 def _actor(firing: Firing, known_by: RecordedEvent) -> str | None:
     """The actor that the group names, or that of a single event."""
     alone = firing.positions == (known_by.position,) and not firing.group
-    return dict(firing.group).get(ACTOR) or (known_by.event.actor.id if alone else None)
+    return firing.actor or (known_by.event.actor.id if alone else None)
 
 
 def _single(firing: Firing) -> Sequence[int]:

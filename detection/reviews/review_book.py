@@ -47,7 +47,8 @@ class ReviewBook(Book):
     def _carry_out(self, command: ReviewCommand) -> int:
         body = command.body
         require_review_role(command.by, body)
-        review = self.find(Review, command.target)
+        find = self.find if isinstance(body, BeginReview) else self.find_only
+        review = find(Review, command.target)
         if isinstance(body, BeginReview):
             return self._begin(command, body, review)
         if review is None:

@@ -128,6 +128,14 @@ class CorrelationRule(Rule, frozen=True, kw_only=True):
     generate: bool = False
 
     @property
+    def actor_at(self) -> int | None:
+        """Where a group has an actor: the place of the first name that stands for `actor.id` of a member."""
+        columns = zip(*self.group_by, strict=True)
+        return next(
+            (at for at, fields in enumerate(columns) if any(each.name == "actor.id" for each in fields)), None
+        )
+
+    @property
     def decided_later(self) -> bool:
         """Whether it is known only when a time has passed, and not at an event."""
         return not self.condition.open_ended or isinstance(self.extension, Absence | Numbering)

@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from domain.access.principal import Principal, Role
-from domain.catalogue import ALERT_RAISED, CATALOGUE, GENERIC_TYPE, TRAIL_SERVICE, Category
+from domain.catalogue import ALERT_RAISED, CATALOGUE, EMPLOYEE_ASKED, GENERIC_TYPE, TRAIL_SERVICE, Category
 from domain.event import PERSONS, Actor, ActorKind, AuditEvent
 
 
@@ -113,8 +113,8 @@ class Rows(Struct, frozen=True, kw_only=True):
 
 
 ALL = Rows()
-WITHOUT_ALERTS = Rows(except_types=(ALERT_RAISED,))
-"""All events but alerts.
+WITHOUT_ALERTS = Rows(except_types=(ALERT_RAISED, EMPLOYEE_ASKED))
+"""All events but alerts, and those that name a case: one that its reader does not find among the cases is theirs.
 
 Not all but the alerts about oneself: positions have no gaps, so that each position that is missing would be one.
 """

@@ -29,7 +29,7 @@ _AGENTS, _QUERY = "agents", "query"
 _QUESTIONS = "questions"
 _ACCESS_RECORD = (_QUESTIONS, "scope")
 """Attributes of an access record with queries and scope. Both contain many ids: see `domain.read_audit.events`."""
-_OF_CASES = frozenset({"alerts", "alert_raised", "alert", "alert_events", "cases", "case"})
+_OF_CASES = frozenset({"alerts", "alert_raised", "alert", "alert_events", "cases", "case", "case_command"})
 """Operations in access records whose arguments may name the person that an alert or a case is about."""
 
 

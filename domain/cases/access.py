@@ -51,7 +51,8 @@ def require_role(principal: Principal, body: Body) -> None:
         Scope(principal).require(operation)
     elif principal.link is not None:
         raise AccessDeniedError
-    if isinstance(body, Suppress) and is_person(principal, body.match.get(ACTOR)):
+    # A rule may give the actor of its groups another name.
+    if isinstance(body, Suppress) and any(is_person(principal, each) for each in body.match.values()):
         raise AccessDeniedError(Operation.SUPPRESS_ALERTS)
 
 
@@ -72,7 +73,9 @@ def require_command(
 
 def may_answer(principal: Principal, asked: Person | None) -> bool:
     """Whether the principal is the employee asked, who then sees the question and nothing else of the case."""
-    return principal.link is None and asked is not None and is_person(principal, asked.id)
+    if principal.link is not None or asked is None or principal.kind is not asked.kind:
+        return False
+    return is_person(principal, asked.id)
 
 
 def is_person(principal: Principal, id: str | None) -> bool:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from uuid import UUID, uuid5
 
 from domain.cases.commands import AskEmployee, CaseCommand, Person
-from domain.catalogue import TRAIL_SERVICE
+from domain.catalogue import CASE, EMPLOYEE_ASKED, TRAIL_SERVICE
 from domain.event import Actor, AuditEvent, Resource, Source
 
-TYPE = "employee.asked"
+TYPE = EMPLOYEE_ASKED
 EMPLOYEE = "Employee"
 """The resource type of the person asked."""
 _NAMESPACE = UUID("5e0c9d6b-7c0f-5f5e-9a43-2d7d8f6b1e0a")
@@ -23,7 +23,7 @@ def asked_event(command: CaseCommand, body: AskEmployee) -> AuditEvent:
         source=Source(service=TRAIL_SERVICE),
         actor=_actor(command.person),
         resources=(
-            Resource(type="Case", id=str(command.target)),
+            Resource(type=CASE, id=str(command.target)),
             Resource(type=EMPLOYEE, id=body.employee.id),
         ),
     )

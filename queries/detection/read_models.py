@@ -131,20 +131,20 @@ class DetectionModels:
         with self._snapshot() as (connection, as_of):
             return find_questions(connection, ids, MAX_QUESTIONS) if as_of >= 0 else []
 
-    def rules(self) -> RuleList:
+    def rules(self, hidden_actors: Collection[str] = ()) -> RuleList:
         """The rules that count now, and those that are switched off."""
         with self._snapshot() as (connection, as_of):
             if as_of < 0:
                 return RuleList(
                     rules=[], switched_off=[], position=None, set_digest=None, as_of_position=as_of
                 )
-            return find_rules(connection, as_of)
+            return find_rules(connection, as_of, hidden_actors)
 
-    def rule(self, id: str) -> RuleText | None:
+    def rule(self, id: str, hidden_actors: Collection[str] = ()) -> RuleText | None:
         """One rule that counts now."""
         check_identifier("id", id)
         with self._snapshot() as (connection, as_of):
-            return find_rule(connection, id, as_of) if as_of >= 0 else None
+            return find_rule(connection, id, as_of, hidden_actors) if as_of >= 0 else None
 
     def activations(self, limit: int) -> list[RuleActivation]:
         """The newest decisions that a set of rules counts."""

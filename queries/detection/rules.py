@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -28,9 +28,9 @@ JUDGED = 1000
 _decode_switched_off = msgspec.json.Decoder(list[SwitchedOffRule]).decode
 
 
-def find_rules(connection: Connection, as_of: int) -> RuleList:
-    """The rules that count now, the most serious first."""
-    rows = _active(connection)
+def find_rules(connection: Connection, as_of: int, hidden_actors: Collection[str] = ()) -> RuleList:
+    """The rules that count now, the most serious first; alerts about `hidden_actors` are not counted."""
+    rows = _active(connection, hidden_actors)
     digest = rows[0]["set_digest"] if rows else None
     rules = [_rule(row) for row in rows]
     rules.sort(key=lambda rule: -LEVELS.index(rule.level))
@@ -43,9 +43,11 @@ def find_rules(connection: Connection, as_of: int) -> RuleList:
     )
 
 
-def find_rule(connection: Connection, id: str, as_of: int) -> RuleText | None:
+def find_rule(
+    connection: Connection, id: str, as_of: int, hidden_actors: Collection[str] = ()
+) -> RuleText | None:
     """One rule that counts now, with its file; None when there is none."""
-    rows = _active(connection, id)
+    rows = _active(connection, hidden_actors, id)
     if not rows:
         return None
     with connection.cursor() as cursor:
@@ -63,9 +65,12 @@ def find_activations(connection: Connection, limit: int) -> list[RuleActivation]
         return [RuleActivation(**row | {"event_id": str(row["event_id"])}) for row in named(cursor)]
 
 
-def _active(connection: Connection, id: str | None = None) -> list[dict[str, Any]]:
+def _active(
+    connection: Connection, hidden_actors: Collection[str], id: str | None = None
+) -> list[dict[str, Any]]:
+    values = {"rule_id": id, "most": MAX_COUNTED, "judged": JUDGED, "hidden_actors": list(hidden_actors)}
     with connection.cursor() as cursor:
-        cursor.execute(_SQL["active"], {"rule_id": id, "most": MAX_COUNTED, "judged": JUDGED})
+        cursor.execute(_SQL["active"], values)
         return named(cursor)
 
 

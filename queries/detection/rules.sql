@@ -1,5 +1,6 @@
 -- name: active
 -- The rules that count now. Of each: its alerts, counted up to `most`, and the cases of its newest `judged` alerts.
+-- Alerts about `hidden_actors` are counted nowhere: the list of alerts would tell how many of them there are.
 WITH newest AS (
     SELECT max(active_rule.position) AS position FROM active_rule
 )
@@ -24,7 +25,9 @@ CROSS JOIN LATERAL (
     SELECT count(*) AS alerts
     FROM (
         SELECT FROM alert
-        WHERE alert.rule_id = rule.rule_id
+        WHERE
+            alert.rule_id = rule.rule_id
+            AND (alert.actor IS NULL OR alert.actor <> ALL(%(hidden_actors)s::text []))
         ORDER BY alert.position ASC
         LIMIT %(most)s
     ) AS counted
@@ -42,7 +45,9 @@ CROSS JOIN LATERAL (
             detection_case.verdict
         FROM (
             SELECT alert.alert_id FROM alert
-            WHERE alert.rule_id = rule.rule_id
+            WHERE
+                alert.rule_id = rule.rule_id
+                AND (alert.actor IS NULL OR alert.actor <> ALL(%(hidden_actors)s::text []))
             ORDER BY alert.position DESC, alert.alert_id DESC
             LIMIT %(judged)s
         ) AS recent

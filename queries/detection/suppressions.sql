@@ -19,7 +19,11 @@ found AS (
         AND (
             NOT %(active)s OR (walked.ended_at IS NULL AND walked.expires_at > clock_timestamp())
         )
-        AND (walked.match ->> 'actor.id' IS NULL OR walked.match ->> 'actor.id' <> ALL(%(hidden_actors)s::text []))
+        -- A rule may give the actor of its groups another name.
+        AND NOT EXISTS (
+            SELECT FROM jsonb_each_text(walked.match) AS named
+            WHERE named.value = ANY(%(hidden_actors)s::text [])
+        )
     ORDER BY walked.position DESC, walked.suppression_id DESC
     LIMIT %(limit)s
 ),
@@ -41,7 +45,9 @@ SELECT
         SELECT count(*)
         FROM (
             SELECT FROM alert
-            WHERE alert.suppressed_by = found.suppression_id
+            WHERE
+                alert.suppressed_by = found.suppression_id
+                AND (alert.actor IS NULL OR alert.actor <> ALL(%(hidden_actors)s::text []))
             ORDER BY alert.position ASC
             LIMIT %(most)s
         ) AS counted

@@ -124,12 +124,12 @@ class ScopedDetection(ScopedEvents):
     def detection_rules(self) -> RuleList:
         """The rules that count now. They hold no event data, so it is not recorded as a read."""
         self.require_cases("detection_rules")
-        return self._models.detection.rules()
+        return self._models.detection.rules(self._unseen)
 
     def detection_rule(self, id: str) -> RuleText | None:
         """One rule that counts now, with its text; not recorded either."""
         self.require_cases("detection_rule", id=id)
-        return self._models.detection.rule(id)
+        return self._models.detection.rule(id, self._unseen)
 
     def rule_activations(self, limit: int = DEFAULT_LIMIT) -> list[RuleActivation]:
         """The newest decisions that a set of rules counts; not recorded either."""

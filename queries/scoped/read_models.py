@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from domain.access.grants import Operation, Part
 from domain.access.person_names import names_person
-from domain.catalogue import ALERT
+from domain.catalogue import ALERT, CASE
 from domain.errors import AccessDeniedError
 from domain.event import ActorKind
 from queries.filters.event_filter import EventFilter, PageRequest
@@ -98,7 +98,7 @@ class ScopedModels(ScopedViews, ScopedReviews, ScopedPeople):
             named = subject != "service" and hidden & NAMES and names_person(type, id)
             own = subject == "patient" and id in self._scope.own_patients
             # The id of an alert follows from what it is about.
-            alert = subject == "resource" and type == ALERT and not self._scope.sees_alerts
+            alert = subject == "resource" and type in {ALERT, CASE} and not self._scope.sees_alerts
             if (named and not own) or alert:
                 raise AccessDeniedError(operation)
         return hidden

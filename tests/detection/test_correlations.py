@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from detection.evaluation import correlating
+from detection.evaluation.detector import Detector
 from detection.evaluation.firing import FiringKind
 from detection.rules.rule import RuleSet
 from tests.detection.small_logs import A, B, C, D, correlation, event, failures, firings, rule, rules
@@ -256,3 +257,48 @@ def test_an_event_in_too_many_groups_is_reported(monkeypatch: pytest.MonkeyPatch
 def test_evidence_is_bounded_and_its_count_is_not() -> None:
     found = firings(counting(), [event(n, n / 100) for n in range(500)])
     assert [(each.count, len(each.positions)) for each in found] == [(3, 3), (500, 100)]
+
+
+def test_an_alias_of_the_actor_names_the_actor() -> None:
+    second = rule({"s": {"type": "role.changed"}, "condition": "s"}, B, name="grants")
+    chain = correlation(
+        type="temporal",
+        rules=["failures", "grants"],
+        aliases={"who": {"failures": "actor.id", "grants": "resources.id"}},
+        timespan="10s",
+        **{"group-by": ["source.service", "who"]},
+    )
+    granted = event(
+        1, 1, type="role.changed", actor={"id": "root"}, resources=[{"type": "User", "id": "ada"}]
+    )
+    [found] = firings(rules(failures(), second, chain), [event(), granted])
+    assert (found.group, found.actor) == ((("source.service", "test"), ("who", "ada")), "ada")
+
+
+def test_no_rule_finds_an_alert() -> None:
+    """It would find its own alerts for ever."""
+    alert = event(type="alert.raised", resources=[{"type": "Alert", "id": "1"}])
+    assert not firings(rules(rule({"s": {"source.service": "test"}, "condition": "s"})), [alert])
+
+
+def test_a_long_value_of_a_group_is_remembered_by_its_digest() -> None:
+    """A sender chooses attributes, of a megabyte each; state and alerts must not have them."""
+    chosen = rules(
+        failures(),
+        correlation(
+            type="value_count",
+            rules=["failures"],
+            timespan="10s",
+            condition={"field": "attributes.value", "gte": 2},
+            **{"group-by": ["attributes.group"]},
+        ),
+    )
+    long = "x" * 100_000
+    detector = Detector(chosen)
+    events = [
+        event(at, at, attributes={"group": f"{long}{at // 2}", "value": f"{long}{at}"}) for at in range(4)
+    ]
+    found = detector.feed(events)
+    assert [each.positions for each in found] == [(0, 1), (2, 3)]
+    assert len(detector.state()) < 20_000
+    assert len(str(found)) < 20_000

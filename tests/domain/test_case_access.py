@@ -85,9 +85,11 @@ def test_the_employee_asked_answers_and_nobody_else() -> None:
             require_command(other, ANSWER, actor="ada", asked=asked)
 
 
-def test_a_service_with_the_id_of_an_employee_is_not_the_employee() -> None:
+def test_a_service_or_patient_with_the_id_of_an_employee_is_not_the_employee() -> None:
     service = Principal(id="ada", roles=frozenset({Role.ADMIN}), kind=ActorKind.SERVICE)
+    patient = replace(service, kind=ActorKind.PATIENT)
     assert not may_answer(service, ADA)
+    assert not may_answer(patient, ADA)
 
 
 def test_the_reader_of_a_link_gives_no_commands() -> None:

@@ -13,7 +13,15 @@ from msgspec.structs import replace
 from psycopg2 import errors, sql
 
 from domain.access.principal import Principal, Role
-from domain.cases.commands import Comment, Decide, Verdict, check_body, decode_body, encode_body
+from domain.cases.commands import (
+    AnswerQuestion,
+    Comment,
+    Decide,
+    Verdict,
+    check_body,
+    decode_body,
+    encode_body,
+)
 from domain.errors import ConflictError, InvalidEventError, RejectedError
 from event_store.case_commands import (
     NewCommand,
@@ -146,6 +154,30 @@ def test_a_person_and_all_together_have_a_limit(trail: Trail) -> None:
         given(trail, by=replace(RITA, id=f"person-{at // 20}"))
     with pytest.raises(ConflictError, match="there are 200 open commands"):
         given(trail, by=replace(RITA, id="somebody"))
+
+
+def test_answers_which_need_no_role_leave_room_for_other_commands(trail: Trail) -> None:
+    nobody = Principal(id="nobody", roles=frozenset())
+
+    def answers(by: Principal, count: int) -> None:
+        for _ in range(count):
+            new = given(trail, AnswerQuestion(answer="x"), by)
+            complete(trail.ingest, new.id, Outcome(Result.DENIED, "no"))
+
+    answers(nobody, 30)
+    with pytest.raises(ConflictError, match="you gave 30 answers in the last hour"):
+        answers(nobody, 1)
+    given(trail, by=nobody)
+    with closing(psycopg2.connect(trail.url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO audit_trail.case_command (id, target, kind, body, requester_kind, requester_id,"
+            " requester_roles, requester_actors, outcome, error, completed_at)"
+            " SELECT gen_random_uuid(), gen_random_uuid(), 'answer_question', '{}', 'user', 'p' || number, '{}', '{}',"
+            " 'denied', 'no', now() FROM generate_series(1, 970) AS number"
+        )
+    with pytest.raises(ConflictError, match="there were 1,000 answers in the last hour"):
+        answers(replace(nobody, id="somebody"), 1)
+    given(trail)
 
 
 def test_an_old_snapshot_does_not_count_past_the_limits(trail: Trail) -> None:

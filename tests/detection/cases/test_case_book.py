@@ -14,6 +14,7 @@ from detection.cases.alerts import AlertFacts, about_actor
 from detection.cases.case import Case
 from detection.cases.case_book import CaseBook
 from detection.cases.stored_events import CaseEvents
+from domain.access.principal import Principal
 from domain.alert_level import Level
 from domain.cases.commands import Body, Comment, Decide, EndSuppression, OpenCase, Suppress, Verdict
 from domain.dead_letter import DeadLetterResolution
@@ -65,6 +66,20 @@ def test_the_alert_and_its_case_are_appended_together_and_once(book: CaseBook, t
         "case.opened",
     ]
     assert len({event.recorded_at for event in log(trail)}) == 1
+
+
+@pytest.mark.parametrize(("body", "by"), [(ANSWER, ADA), (COMMENT, RITA), (EndSuppression(reason="x"), PAUL)])
+def test_no_command_tells_whether_there_are_alerts_about_a_person(
+    book: CaseBook, body: Body, by: Principal
+) -> None:
+    """The id of what remembers the alerts about a person follows from the person's id."""
+    receive(book, an_alert())
+    answers = []
+    for target in (ADAS.id, about_actor("nobody").id):
+        with pytest.raises((AccessDeniedError, RejectedError)) as refused:
+            book.carry_out(command(target, body, by))
+        answers.append((type(refused.value), str(refused.value)))
+    assert answers[0] == answers[1]
 
 
 def test_after_90_days_an_alert_opens_a_case_that_names_the_earlier_one(book: CaseBook) -> None:
@@ -142,7 +157,6 @@ def test_an_id_of_something_else_is_refused(book: CaseBook, trail: Trail) -> Non
         desk.save(DeadLetterResolution.receive(letter, 17))
     case = receive(book, an_alert())
     for target, body in (
-        (letter, COMMENT),
         (letter, OPEN),
         (letter, SUPPRESS),
         (case, SUPPRESS),
@@ -155,8 +169,12 @@ def test_an_id_of_something_else_is_refused(book: CaseBook, trail: Trail) -> Non
 @pytest.mark.parametrize("about", [COMMENT, DECIDE, ASK])
 def test_nobody_reviews_themselves(book: CaseBook, about: Body) -> None:
     case = book.receive(an_alert(), about_actor("rita"), day(0)).case
-    with pytest.raises(AccessDeniedError):
+    with pytest.raises(
+        RejectedError, match="there is no such case"
+    ):  # a reviewer does not see that there is one
         book.carry_out(command(case, about, RITA))
+    with pytest.raises(AccessDeniedError):
+        book.carry_out(command(case, about, replace(PAUL, actors=("rita",))))
 
 
 def test_only_the_employee_asked_answers(book: CaseBook) -> None:

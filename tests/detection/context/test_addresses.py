@@ -4,27 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from typing import Any
 
 import psycopg2
 import pytest
 
 from detection.context import addresses
 from detection.context.addresses import StaffAddresses
-from detection.context.rows import encode_row, make_row
-from detection.context.storage import Decision, store_version
-from detection.context.tables import TABLES, Format
 from domain.errors import LogInconsistentError
-from event_store.database import CONTEXT, FORWARDER, Database
+from event_store.database import FORWARDER, Database
+from tests.detection.context.staff_table import load_staff
 
-STAFF = TABLES["staff"]
-DECISION = Decision("n.operator", "the nightly load", Format.CSV)
 ADA = {"id": "ada", "other_ids": ["Practitioner/5"], "email": "ada@hospital.example"}
-
-
-def load(url: str, *rows: dict[str, Any]) -> None:
-    with closing(Database(url, CONTEXT)) as database:
-        store_version(database, STAFF, sorted(encode_row(make_row(STAFF, row)) for row in rows), DECISION)
 
 
 @pytest.fixture
@@ -39,21 +29,21 @@ def test_a_person_is_found_by_any_id_in_the_newest_table(
     monkeypatch.setattr(addresses, "_SECONDS", -1)
     find = StaffAddresses(forwarder)
     assert find("ada") is None
-    load(migrated_url, ADA, {"id": "bob"})
+    load_staff(migrated_url, ADA, {"id": "bob"})
     assert [find(id) for id in ("ada", "Practitioner/5", "bob", "eve")] == [ADA["email"]] * 2 + [None] * 2
-    load(migrated_url, {"id": "ada"})
+    load_staff(migrated_url, {"id": "ada"})
     assert find("ada") is None
 
 
 def test_the_table_is_read_once_a_minute(migrated_url: str, forwarder: Database) -> None:
     find = StaffAddresses(forwarder)
     assert find("ada") is None
-    load(migrated_url, ADA)
+    load_staff(migrated_url, ADA)
     assert find("ada") is None
 
 
 def test_rows_that_were_altered_are_no_addresses(migrated_url: str, forwarder: Database) -> None:
-    load(migrated_url, ADA)
+    load_staff(migrated_url, ADA)
     with closing(psycopg2.connect(migrated_url)) as connection, connection, connection.cursor() as cursor:
         cursor.execute("SET LOCAL session_replication_role = replica")
         cursor.execute("UPDATE audit_trail.context_chunk SET content = '\\x00'")

@@ -48,6 +48,9 @@ def test_who_sees_no_alert_about_themselves_sees_none_as_an_event(roles: tuple[R
 
 def test_a_reviewer_sees_all_other_events_and_a_program_all() -> None:
     assert not Scope(ADA).admits(ALERT)
+    assert not Scope(ADA).admits(
+        event("employee.asked", 0)
+    )  # it names a case, perhaps one that she does not see
     assert Scope(ADA).admits(event("record.read", 0))
     assert Scope(ADA).rows(Operation.READ_EVENTS) == (WITHOUT_ALERTS,)
     assert Scope(replace(ADA, kind=ActorKind.SERVICE)).admits(ALERT)
@@ -85,6 +88,8 @@ def test_an_alert_can_not_be_confirmed_by_its_id() -> None:
     unread = ReadModels(Database("postgresql:///none", READER))
     with pytest.raises(AccessDeniedError):
         ScopedModels(unread, Scope(ADA), QueryLog()).require("resource", "9d3f2c1e", "Alert")
+    with pytest.raises(AccessDeniedError):
+        ScopedModels(unread, Scope(ADA), QueryLog()).require("resource", "9d3f2c1e", "Case")
     ScopedModels(unread, Scope(ADA), QueryLog()).require("resource", "9d3f2c1e", "Report")
     officer = Scope(somebody(Role.PRIVACY_OFFICER))
     ScopedModels(unread, officer, QueryLog()).require("resource", "9d3f2c1e", "Alert")

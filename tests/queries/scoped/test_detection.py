@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from domain.access.grants import Operation, Part, roles_with
 from domain.access.principal import LinkUse, Principal, Role
 from domain.access.scope import Scope
-from domain.cases.commands import AskEmployee, Person
+from domain.cases.commands import AskEmployee, Comment, Person
 from domain.errors import AccessDeniedError
 from domain.event import ActorKind
 from domain.read_audit.query_log import QueryLog
@@ -85,6 +85,27 @@ def test_a_reviewer_sees_nothing_about_themselves(found: GivenDetection, claims:
     assert models.case(case.case_id) is None
     assert len(found.alerts(person(Role.REVIEWER, kind=ActorKind.SERVICE, **claims))) == 2
     assert len(found.alerts(person(Role.REVIEWER, Role.AUDITOR, **claims))) == 2
+
+
+def test_no_count_of_a_rule_tells_a_reviewer_of_an_alert_about_them(found: GivenDetection) -> None:
+    counted = {}
+    for id in ("ada", "eve", "somebody"):
+        models = found.models(person(Role.REVIEWER, id=id))
+        rules = models.detection_rules().rules
+        counted[id] = sum(each.alerts for each in rules), sum(each.open_cases for each in rules)
+        for each in rules:
+            shown = models.detection_rule(each.rule_id)
+            assert shown is not None
+            assert shown.rule == each
+    assert counted == {"ada": (1, 1), "eve": (1, 1), "somebody": (2, 2)}
+
+
+def test_a_command_does_not_tell_a_reviewer_of_a_case_about_them(found: GivenDetection) -> None:
+    ada = person(Role.REVIEWER, id="ada")
+    case = found.case_of("ada").case_id
+    assert found.carried_out(case, Comment(text="x"), ada) == found.carried_out(
+        uuid4(), Comment(text="x"), ada
+    )
 
 
 def test_a_reviewer_finds_no_alert_among_the_events(found: GivenDetection) -> None:

@@ -236,7 +236,7 @@ def test_a_command_needs_a_role_a_key_and_json(installation: Installation) -> No
     assert installation.client.post(path, data={"text": "x"}, headers=OFFICER | key).status_code == 415
     about_himself = bearer("reviewer", subject="eve")
     assert installation.get("/v1/cases/{case}", about_himself).status_code == 404
-    assert installation.post("/v1/cases/{case}/comment", body, about_himself).status_code == 403
+    assert installation.post("/v1/cases/{case}/comment", body, about_himself).status_code == 404
 
 
 def test_without_a_worker_the_answer_says_where_to_ask_later(

@@ -16,7 +16,7 @@ from event_store.database import READER, Database
 from tests.audit_trail.programs import run
 from tests.detection.live.logs import DELETION, activate, deletion
 from tests.detection.live.logs import detect as evaluate
-from tests.detection.small_logs import correlation, failures
+from tests.detection.small_logs import B, correlation, failures, rule
 from tests.trail import Trail, an_event
 
 BURST = "\n---\n".join(
@@ -82,6 +82,23 @@ def test_the_same_as_text_with_examples(trail: Trail, rule_file: Path) -> None:
     assert "and 1 more" in found.stdout
     assert "\x1b[31m" not in found.stdout
     assert "6 of 6 positions" in found.stderr
+
+
+def test_what_may_still_come_is_not_missing(trail: Trail, tmp_path: Path) -> None:
+    logged_out = rule({"s": {"type": "user.logged_out"}, "condition": "s"}, B, name="logged_out")
+    awaited = correlation(
+        extension={"after": "failures"},
+        type="event_count",
+        rules=["logged_out"],
+        timespan="1h",
+        condition={"lt": 1},
+    )
+    file = tmp_path / "awaited.yaml"
+    file.write_text("\n---\n".join([failures(), logged_out, awaited]), encoding="utf-8")
+    fail(trail, "ada")
+    found = detect(trail, "--rule", file, "--since", "1h", "--json")
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout)["findings"] == []
 
 
 def test_only_the_time_that_is_asked_for_is_read(trail: Trail, rule_file: Path) -> None:

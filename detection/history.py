@@ -86,7 +86,8 @@ def replay(
 ) -> Outcome:
     """Evaluate rules over the events recorded from `since` on and before `until`, in today's context.
 
-    Windows begin empty. An absence whose time has not passed by then is none. `most` firings are kept in full. `progress` gets the positions done, and all.
+    Windows begin empty. An absence whose time has not passed by then is none.
+    `most` firings are kept in full. `progress` gets the positions done, and all.
     """
     with database.transaction(read_only=True) as connection:
         needed = {table for rule in rules if isinstance(rule, EventRule) for table in rule.needs}

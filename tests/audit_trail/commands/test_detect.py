@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from detection.history import position_at
+from detection.live.rule_sets import note_fault
 from domain.event import Actor, Patient, Resource
 from event_store.database import READER, Database
 from tests.audit_trail.programs import run
@@ -94,7 +95,7 @@ def test_what_may_still_come_is_not_missing(trail: Trail, tmp_path: Path) -> Non
         condition={"lt": 1},
     )
     file = tmp_path / "awaited.yaml"
-    file.write_text("\n---\n".join([failures(), logged_out, awaited]), encoding="utf-8")
+    file.write_text(f"{failures()}\n---\n{logged_out}\n---\n{awaited}", encoding="utf-8")
     fail(trail, "ada")
     found = detect(trail, "--rule", file, "--since", "1h", "--json")
     assert found.returncode == 0, found.stderr
@@ -190,6 +191,13 @@ def test_the_rules_that_count_are_listed_with_what_they_raised(trail: Trail) -> 
     row, said = done.stdout.splitlines()[1:]
     assert row.split() == ["A", "record", "was", "deleted", "high", "0", "1"]
     assert said == "1 rules count; 1 alerts are not published yet"
+
+
+def test_a_fault_in_the_files_of_rules_is_said(trail: Trail) -> None:
+    note_fault(trail.projector, "a.yaml, line 2: id: write a UUID")
+    done = run("detect", "status", settings={"database_url": trail.url})
+    assert done.returncode == 1, done.stderr
+    assert "the rules above go on: a.yaml, line 2: id: write a UUID" in done.stdout
 
 
 def test_rules_without_their_tables_are_named_and_accesses_are_counted(trail: Trail, tmp_path: Path) -> None:

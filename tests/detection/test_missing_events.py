@@ -10,6 +10,7 @@ import pytest
 from detection.evaluation import absence, numbering, silence
 from detection.evaluation.detector import Detector
 from detection.evaluation.firing import Firing, FiringKind
+from detection.evaluation.moments import duration
 from detection.rules.rule import RuleSet
 from domain.errors import ConfigurationError
 from domain.event import RecordedEvent
@@ -85,6 +86,10 @@ def test_a_log_that_ends_in_a_window_has_its_count_so_far() -> None:
     [first] = detector.feed(log((0, "in"), (1, "in"), (2, "in")))
     [last] = detector.closing(START + timedelta(seconds=3))
     assert (first.count, last.count, last.follows) == (2, 3, True)
+
+
+def test_durations_are_said_in_words() -> None:
+    assert [duration(each) for each in (10, DAY, DAY + 1)] == ["0:00:10", "1 day", "1 day, 0:00:01"]
 
 
 def test_waits_are_bounded_visibly(monkeypatch: pytest.MonkeyPatch) -> None:

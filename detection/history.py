@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from msgspec import Struct, field
 
@@ -86,7 +86,8 @@ def replay(
 ) -> Outcome:
     """Evaluate rules over the events recorded from `since` on and before `until`, in today's context.
 
-    Windows begin empty. `most` firings are kept in full. `progress` gets the positions done, and all.
+    Windows begin empty. An absence whose time has not passed by then is none.
+    `most` firings are kept in full. `progress` gets the positions done, and all.
     """
     with database.transaction(read_only=True) as connection:
         needed = {table for rule in rules if isinstance(rule, EventRule) for table in rule.needs}
@@ -102,6 +103,7 @@ def replay(
         )
         for rule in rules.reported
     }
+    passed = min(until, datetime.now(UTC)) if until else datetime.now(UTC)
     with database.transaction(read_only=True) as connection:
         first = position_at(connection, since)
         end = position_at(connection, until) if until else log_size(connection)
@@ -113,7 +115,7 @@ def replay(
         collected.add(detector.feed(batch))
         for each in detector.explanations():
             explained[each.rule] += each.accesses
-    collected.add(detector.closing())
+    collected.add(detector.closing(passed))
     return Outcome(
         rules=list(found.values()),
         first=first,

@@ -106,7 +106,10 @@ def run(
 
 @app.command()
 def status() -> None:
-    """List the rules that count now, those that can't be evaluated, and how many alerts wait to be published."""
+    """List the rules that count now, those that can't be evaluated, and how many alerts wait to be published.
+
+    It exits 1 when there is a fault in the files of rules, and says which.
+    """
     from audit_trail.databases import Pool, open_database
     from audit_trail.settings import load
     from detection.live.alert_reader import UnpublishedAlerts
@@ -129,6 +132,14 @@ def status() -> None:
         line = f"switched off{until}: {titles.get(each.rule, each.rule)}, by {each.owner}: {each.reason}"
         typer.echo(visible(line))
     typer.echo(f"{len(found.rules)} rules count; {unpublished} alerts are not published yet")
+    if found.fault:
+        since = f"{found.fault_since:%Y-%m-%d %H:%M:%S}"
+        typer.echo(
+            visible(
+                f"the files of rules do not count since {since}, and the rules above go on: {found.fault}"
+            )
+        )
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -20,6 +20,7 @@ from detection.live.rule_folder import FolderState, changes, folder_state, wante
 from detection.live.rule_sets import (
     activation_event,
     newest_activation,
+    note_fault,
     published,
     read_documents,
     set_digest,
@@ -65,6 +66,7 @@ class DetectionDesk:
         self._checkpoint = -1
         self._whole_at = 0.0
         self._fault = ""
+        self._noted: str | None = None
         self._away = ""
 
     def start(self) -> None:
@@ -139,11 +141,15 @@ class DetectionDesk:
             state = folder_state(self._folder, today)
             if state != self._looked_at:
                 self._decide(today)
-            self._looked_at, self._fault = state, ""
+            self._looked_at, fault = state, ""
         except ConfigurationError as exc:
-            if str(exc) != self._fault:
-                log.error("rules_refused", error=str(exc))  # noqa: TRY400 - no defect
-            self._fault = f"the rules are not activated, and the last ones go on: {exc}"
+            fault = str(exc)
+            if fault != self._noted:
+                log.error("rules_refused", error=fault)  # noqa: TRY400 - no defect
+        self._fault = fault and f"the rules are not activated, and the last ones go on: {fault}"
+        if fault != self._noted:
+            note_fault(self._database, fault)
+            self._noted = fault
 
     def _decide(self, today: date) -> None:
         documents = wanted_documents(self._folder, today)

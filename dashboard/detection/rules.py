@@ -77,6 +77,8 @@ class RuleOverview(View, frozen=True, kw_only=True):
 
     template: ClassVar[str] = "rules.html"
     since: Moment | None
+    fault: str
+    fault_since: Moment | None
     missing: int
     rules: list[RuleRow]
     switched_off: Sequence[SwitchedOffRule]
@@ -128,6 +130,8 @@ def rule_overview(
         viewer=viewer,
         title="Rules",
         since=None if since is None else viewer.moment(since),
+        fault=found.fault or "",
+        fault_since=None if found.fault_since is None else viewer.moment(found.fault_since),
         missing=sum(bool(each.missing) for each in found.rules),
         rules=[_rule_row(each) for each in found.rules],
         switched_off=found.switched_off,

@@ -9,12 +9,12 @@ from __future__ import annotations
 import heapq
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
 from typing import Any
 
 from detection.evaluation.counting import Evidence
 from detection.evaluation.firing import MAX_EVIDENCE, Firing, FiringKind
 from detection.evaluation.grouping import MAX_KEYS, Grouping, Key
+from detection.evaluation.moments import duration
 from detection.evaluation.reporting import GROUP, NOTICE, Due, Report, Reporter
 from detection.rules.conditions import Absence
 from detection.rules.rule import CorrelationRule, Rule
@@ -51,7 +51,7 @@ class Awaiting:
         self._waits: OrderedDict[Key, _Wait] = OrderedDict()
         awaited = "; ".join(each.head.title for n, each in enumerate(members) if n != self._after)
         self._reason = (
-            f"within {timedelta(seconds=rule.timespan)} after: {members[self._after].head.title},"
+            f"within {duration(rule.timespan)} after: {members[self._after].head.title},"
             f" there was none of: {awaited}"
         )
 

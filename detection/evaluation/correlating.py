@@ -22,7 +22,6 @@ from __future__ import annotations
 import heapq
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
 from typing import Any
 
 from detection.evaluation.counting import WholeWindow
@@ -30,7 +29,7 @@ from detection.evaluation.firing import Firing, FiringKind
 from detection.evaluation.grouping import MAX_KEYS, Grouping, Key, key_text
 from detection.evaluation.long_memory import LongMemory, kept_for, memory_of
 from detection.evaluation.matching import reasons, shown
-from detection.evaluation.moments import moment
+from detection.evaluation.moments import duration, moment
 from detection.evaluation.reporting import GROUP, NOTICE, WAITING, Due, Report, Reporter
 from detection.rules.event_fields import Read, Scalar
 from detection.rules.rule import CorrelationRule, EventRule, Kind, Rule
@@ -332,7 +331,7 @@ class Correlating:
         rule = self.rule
         of = (
             " within "
-            + str(timedelta(seconds=rule.timespan))
+            + duration(rule.timespan)
             + ", of: "
             + "; ".join(each.head.title for each in self._members)
         )
@@ -346,7 +345,7 @@ class Correlating:
                 f"{count} values of {rule.counted.name}, such as {', '.join(map(shown, values[:3]))},{of}",
             )
         if rule.kind is Kind.EVENT_COUNT:
-            return (f"{count} events{of}",)
+            return (f"{count} {'event' if count == 1 else 'events'}{of}",)
         ordered = " in this order" if rule.kind is Kind.TEMPORAL_ORDERED else ""
         return (f"events of {count} rules{ordered}{of}",)
 

@@ -16,7 +16,7 @@ from detection.evaluation.explaining import Explained, Explainer, is_access
 from detection.evaluation.firing import Firing
 from detection.evaluation.matching import reasons
 from detection.evaluation.moments import moment
-from detection.evaluation.reporting import Due
+from detection.evaluation.reporting import WAITING, Due
 from detection.evaluation.states import state_of
 from detection.evaluation.verdicts import Views, kept_without_match
 from detection.rules.lookups import KeptContext, Subject
@@ -159,11 +159,21 @@ class Detector:
                 firings.clear()
         return found
 
-    def closing(self) -> list[Firing]:
-        """What would be found if time went on without events: the last firings of a log that ends."""
+    def closing(self, by: datetime | None = None) -> list[Firing]:
+        """The last firings of a log that ends: what is found when time goes on without events, forever or to `by`.
+
+        What is open at `by` is not found; but of what was found before, the count so far is reported.
+        """
         firings: list[Firing] = []
-        while self._due:
-            self._settle(self._due[0][0] + 1, firings)
+        due = self._due
+        if by is not None:
+            self._settle(max(moment(by), self._now), firings)
+            due[:] = [end for end in due if end[2] != WAITING]
+            heapq.heapify(due)
+        so_far: list[Firing] = []
+        while due:
+            self._settle(due[0][0] + 1, so_far)
+        firings += so_far if by is None else [each for each in so_far if each.follows]
         return firings
 
     def _of_type(self, type: str) -> CheckedType:

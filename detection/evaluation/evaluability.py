@@ -5,6 +5,9 @@ from __future__ import annotations
 from detection.context.index import ContextIndex
 from detection.rules.rule import CorrelationRule, EventRule, RuleSet
 
+OF_EXPLAINING = "the tables of at least one explaining rule"
+"""Stands for those, after the names of tables."""
+
 
 def missing_tables(rules: RuleSet, context: ContextIndex) -> dict[str, tuple[str, ...]]:
     """The missing tables of each rule that lacks some.
@@ -19,10 +22,13 @@ def missing_tables(rules: RuleSet, context: ContextIndex) -> dict[str, tuple[str
         if isinstance(rule, EventRule):
             missing = {each for each in rule.needs if not context.has(each)}
             if rule.unexplained and nothing_explains:
-                missing = missing.union(*explaining)
+                missing.add(OF_EXPLAINING)
         else:
             assert isinstance(rule, CorrelationRule)
             missing = {each for id in rule.members for each in found.get(id, ())}
         if missing:
             found[rule.head.id] = missing
-    return {id: tuple(sorted(missing)) for id, missing in found.items()}
+    return {
+        id: tuple(sorted(missing, key=lambda each: (each == OF_EXPLAINING, each)))
+        for id, missing in found.items()
+    }

@@ -13,6 +13,11 @@ def moment(at: datetime) -> int:
     return (at - EPOCH) // _UNIT
 
 
+def duration(seconds: int) -> str:
+    """A duration in words: whole days without a time of day."""
+    return str(timedelta(seconds=seconds)).removesuffix(", 0:00:00")
+
+
 def as_datetime(microseconds: int) -> datetime:
     """The time, in UTC."""
     return EPOCH + timedelta(microseconds=microseconds)

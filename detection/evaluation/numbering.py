@@ -10,13 +10,13 @@ import heapq
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
 from operator import attrgetter
 from typing import Any
 
 from detection.evaluation.counting import Evidence
 from detection.evaluation.firing import Firing, FiringKind
 from detection.evaluation.grouping import Grouping, Key
+from detection.evaluation.moments import duration
 from detection.evaluation.reporting import GROUP, NOTICE, Due, Report, Reporter
 from detection.rules.conditions import Numbering
 from detection.rules.rule import CorrelationRule, Rule
@@ -168,7 +168,7 @@ class Numbers:
         )
         reason = (
             f"{many} of {self._field.name} missing: {shown}{', ...' if len(missing) > 10 else ''}; higher ones came,"
-            f" and these not within {timedelta(seconds=self.rule.timespan)}"
+            f" and these not within {duration(self.rule.timespan)}"
         )
         report = Report(FiringKind.MATCH, evidence[0][0], sorted(set(evidence)), (reason,))
         firings.append(self._reporter.firing(report, key, final=True))

@@ -20,6 +20,8 @@ from event_store.database import Database
 from event_store.statements import load
 
 _SQL = load(__package__, "rule_sets.sql")
+MAX_FAULT = 4000
+"""Characters of a fault that readers get."""
 
 ACTIVATED = "detection_rules.activated"
 RESOURCE = "DetectionRules"
@@ -78,6 +80,15 @@ def store_activation(database: Database, documents: Documents, details: Mapping[
         row = cursor.fetchone()
     assert row is not None
     return _activation(row)
+
+
+def note_fault(database: Database, fault: str) -> None:
+    """Tell readers why the files of rules do not count; an empty text when they do."""
+    with database.transaction() as connection, connection.cursor() as cursor:
+        if fault:
+            cursor.execute(_SQL["note_fault"], {"fault": fault[:MAX_FAULT]})
+        else:
+            cursor.execute(_SQL["no_fault"])
 
 
 def newest_activation(database: Database) -> Activation | None:

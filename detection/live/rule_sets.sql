@@ -40,3 +40,11 @@ WHERE event_id = %(event_id)s AND digest = %(digest)s;
 SELECT documents
 FROM audit_trail.rule_set
 WHERE digest = %(digest)s;
+
+-- name: note_fault
+INSERT INTO audit_trail.rule_folder_fault (fault) VALUES (%(fault)s)
+ON CONFLICT (only_row) DO UPDATE SET fault = excluded.fault, since = excluded.since
+WHERE rule_folder_fault.fault <> excluded.fault;
+
+-- name: no_fault
+DELETE FROM audit_trail.rule_folder_fault;

@@ -57,6 +57,10 @@ class DetectionRules:
     )
     position: Long | None = described("The position of the event from which on they count.")
     set_digest: str | None = described("The digest of their set.")
+    fault: str | None = described(
+        "Why the files of rules do not count, so that the rules before go on; or null."
+    )
+    fault_since: datetime | None = described("Since when.")
     as_of_position: Long = described("The numbers are complete up to this position.")
 
 

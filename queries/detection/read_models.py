@@ -32,7 +32,7 @@ from queries.detection.results import (
     RuleText,
     SuppressionPage,
 )
-from queries.detection.rules import find_activations, find_rule, find_rules
+from queries.detection.rules import find_activations, find_fault, find_rule, find_rules
 from queries.detection.suppressions import find_suppressions
 from queries.filters.checks import check_identifier, check_limit, check_time
 
@@ -135,8 +135,15 @@ class DetectionModels:
         """The rules that count now, and those that are switched off."""
         with self._snapshot() as (connection, as_of):
             if as_of < 0:
+                fault, since = find_fault(connection)
                 return RuleList(
-                    rules=[], switched_off=[], position=None, set_digest=None, as_of_position=as_of
+                    rules=[],
+                    switched_off=[],
+                    position=None,
+                    set_digest=None,
+                    fault=fault,
+                    fault_since=since,
+                    as_of_position=as_of,
                 )
             return find_rules(connection, as_of, hidden_actors)
 

@@ -254,13 +254,16 @@ class SwitchedOffRule(Struct, frozen=True, kw_only=True):
 class RuleList(Struct, frozen=True, kw_only=True):
     """The rules that count now, by level and title, and those that are switched off.
 
-    `position` is that of the event from which on they count, `set_digest` the digest of their set.
+    `position` is that of the event from which on they count, `set_digest` the digest of their set. With a `fault` in
+    the files of rules, those that counted before go on since then.
     """
 
     rules: list[RuleView]
     switched_off: list[SwitchedOffRule]
     position: int | None
     set_digest: str | None
+    fault: str | None = None
+    fault_since: datetime | None = None
     as_of_position: int
 
 

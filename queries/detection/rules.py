@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -33,14 +34,24 @@ def find_rules(connection: Connection, as_of: int, hidden_actors: Collection[str
     rows = _active(connection, hidden_actors)
     digest = rows[0]["set_digest"] if rows else None
     rules = [_rule(row) for row in rows]
+    fault, since = find_fault(connection)
     rules.sort(key=lambda rule: -LEVELS.index(rule.level))
     return RuleList(
         rules=rules,
         switched_off=_switched_off(connection, digest),
         position=rows[0]["position"] if rows else None,
         set_digest=digest,
+        fault=fault,
+        fault_since=since,
         as_of_position=as_of,
     )
+
+
+def find_fault(connection: Connection) -> tuple[str | None, datetime | None]:
+    """Why the files of rules do not count, and since when; nothing when they do."""
+    with connection.cursor() as cursor:
+        cursor.execute(_SQL["fault"])
+        return cursor.fetchone() or (None, None)
 
 
 def find_rule(

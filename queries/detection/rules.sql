@@ -67,6 +67,13 @@ FROM audit_trail.rule_set
 CROSS JOIN jsonb_array_elements(rule_set.documents) AS document (value)
 WHERE rule_set.digest = %(digest)s AND document.value ->> 0 = 'switched_off.json';
 
+-- name: fault
+-- Why the files of rules do not count, if they do not.
+SELECT
+    fault,
+    since
+FROM audit_trail.rule_folder_fault;
+
 -- name: files
 -- The files of a set that name a rule by its id.
 SELECT

@@ -173,6 +173,8 @@ def test_rules_that_find_nothing_are_said_to_find_nothing() -> None:
         ],
         position=9,
         set_digest="d",
+        fault="a.yaml, line 2: id: write a UUID",
+        fault_since=datetime(2026, 3, 1, 10, 0, tzinfo=UTC),
         as_of_position=9,
     )
     explained = ExplainedAccesses(
@@ -191,6 +193,7 @@ def test_rules_that_find_nothing_are_said_to_find_nothing() -> None:
     )
     text = render(rule_overview(found, [], explained, viewer(), 30)).decode()
     assert "Not evaluable: 1." in text
+    assert "a.yaml, line 2: id: write a UUID" in text
     assert "not evaluable: load encounters, staff" in text
     assert "67 % of 3 cases" in text
     assert "nothing decided" in text

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from detection.evaluation import absence, numbering, silence
+from detection.evaluation.detector import Detector
 from detection.evaluation.firing import Firing, FiringKind
+from detection.evaluation.moments import duration
 from detection.rules.rule import RuleSet
 from domain.errors import ConfigurationError
 from domain.event import RecordedEvent
-from tests.detection.small_logs import A, B, C, correlation, event, failures, firings, rule, rules
+from tests.detection.small_logs import START, A, B, C, correlation, event, failures, firings, rule, rules
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 OUT = rule({"s": {"type": "user.logged_out"}, "condition": "s"}, B, name="logged_out")
@@ -67,6 +70,26 @@ def test_it_says_what_did_not_follow() -> None:
     [found] = firings(unanswered(), log((0, "in"), (3, "in"), (11, "other")))
     assert found.reasons == ("within 0:00:10 after: rule a, there was none of: rule b",)
     assert (found.count, found.group) == (2, (("actor.id", "ada"),))
+
+
+@pytest.mark.parametrize(("by", "found"), [(1, 0), (10, 0), (10.001, 1)])
+def test_a_log_that_ends_has_no_absence_whose_time_has_not_passed(by: float, found: int) -> None:
+    for chosen, events in ((unanswered(), log((0, "in"))), (gaps(), numbered((-1, 1), (0, 3)))):
+        detector = Detector(chosen)
+        assert detector.feed(events) == []
+        assert len(detector.closing(START + timedelta(seconds=by))) == found
+
+
+def test_a_log_that_ends_in_a_window_has_its_count_so_far() -> None:
+    burst = correlation(type="event_count", rules=["failures"], timespan="10s", condition={"gte": 2})
+    detector = Detector(rules(failures(), burst))
+    [first] = detector.feed(log((0, "in"), (1, "in"), (2, "in")))
+    [last] = detector.closing(START + timedelta(seconds=3))
+    assert (first.count, last.count, last.follows) == (2, 3, True)
+
+
+def test_durations_are_said_in_words() -> None:
+    assert [duration(each) for each in (10, DAY, DAY + 1)] == ["0:00:10", "1 day", "1 day, 0:00:01"]
 
 
 def test_waits_are_bounded_visibly(monkeypatch: pytest.MonkeyPatch) -> None:

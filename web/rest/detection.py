@@ -56,6 +56,8 @@ _RULES: dict[str, Any] = {
     ],
     "position": 17,
     "set_digest": _DIGEST,
+    "fault": None,
+    "fault_since": None,
     "as_of_position": 1044,
 }
 SUPPRESSION_EXAMPLE: dict[str, Any] = {

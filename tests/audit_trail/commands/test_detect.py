@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from detection.history import position_at
+from detection.live.rule_sets import note_fault
 from domain.event import Actor, Patient, Resource
 from event_store.database import READER, Database
 from tests.audit_trail.programs import run
 from tests.detection.live.logs import DELETION, activate, deletion
 from tests.detection.live.logs import detect as evaluate
-from tests.detection.small_logs import correlation, failures
+from tests.detection.small_logs import B, correlation, failures, rule
 from tests.trail import Trail, an_event
 
 BURST = "\n---\n".join(
@@ -82,6 +83,23 @@ def test_the_same_as_text_with_examples(trail: Trail, rule_file: Path) -> None:
     assert "and 1 more" in found.stdout
     assert "\x1b[31m" not in found.stdout
     assert "6 of 6 positions" in found.stderr
+
+
+def test_what_may_still_come_is_not_missing(trail: Trail, tmp_path: Path) -> None:
+    logged_out = rule({"s": {"type": "user.logged_out"}, "condition": "s"}, B, name="logged_out")
+    awaited = correlation(
+        extension={"after": "failures"},
+        type="event_count",
+        rules=["logged_out"],
+        timespan="1h",
+        condition={"lt": 1},
+    )
+    file = tmp_path / "awaited.yaml"
+    file.write_text(f"{failures()}\n---\n{logged_out}\n---\n{awaited}", encoding="utf-8")
+    fail(trail, "ada")
+    found = detect(trail, "--rule", file, "--since", "1h", "--json")
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout)["findings"] == []
 
 
 def test_only_the_time_that_is_asked_for_is_read(trail: Trail, rule_file: Path) -> None:
@@ -175,6 +193,13 @@ def test_the_rules_that_count_are_listed_with_what_they_raised(trail: Trail) -> 
     assert said == "1 rules count; 1 alerts are not published yet"
 
 
+def test_a_fault_in_the_files_of_rules_is_said(trail: Trail) -> None:
+    note_fault(trail.projector, "a.yaml, line 2: id: write a UUID")
+    done = run("detect", "status", settings={"database_url": trail.url})
+    assert done.returncode == 1, done.stderr
+    assert "the rules above go on: a.yaml, line 2: id: write a UUID" in done.stdout
+
+
 def test_rules_without_their_tables_are_named_and_accesses_are_counted(trail: Trail, tmp_path: Path) -> None:
     pack = tmp_path / "pack"
     assert run("detect", "pack", pack).returncode == 0
@@ -185,8 +210,10 @@ def test_rules_without_their_tables_are_named_and_accesses_are_counted(trail: Tr
     outcome = json.loads(found.stdout)
     assert sorted(each["missing_tables"] for each in outcome["not_evaluable"]) == [
         ["care_teams"],
-        ["care_teams", "vips"],
+        ["vips", "the tables of at least one explaining rule"],
     ]
     assert (outcome["accesses"], outcome["findings"]) == ([], [])
     text = detect(trail, *chosen).stdout
-    assert "not evaluable    The record of a patient of public interest: load care_teams, vips" in text
+    title = "The record of a patient of public interest"
+    missing = "vips, the tables of at least one explaining rule"
+    assert f"not evaluable    {title}: load {missing}" in text

@@ -167,9 +167,13 @@ def test_a_fault_in_the_folder_is_said_and_the_last_rules_go_on(
     assert said in problem
     assert name in problem
     assert len(running.sent) == before
+    [(stored_fault,)] = running.trail.rows("SELECT fault FROM audit_trail.rule_folder_fault")
+    assert said in stored_fault
+    assert stored_fault in problem
     (running.folder / name).unlink()
     running.turn()
     assert running.desk.problems() == []
+    assert running.trail.rows("SELECT * FROM audit_trail.rule_folder_fault") == []
 
 
 def test_a_shipped_rule_is_switched_off_by_its_owner_with_a_reason_until_a_day(

@@ -79,8 +79,8 @@ def count(settings: dict[str, str], wanted: int, seconds: float = 90) -> int:
             [(found,)] = cursor.fetchall()
         return int(found)
 
-    eventually(lambda: visible() >= wanted, seconds)
-    return visible()
+    # Asked once more, it could be zero: an event of detection may just have come.
+    return int(eventually(lambda: (found := visible()) >= wanted and found, seconds) or visible())
 
 
 def head_size(settings: dict[str, str]) -> int | None:

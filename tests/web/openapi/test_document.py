@@ -4,21 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from audit_trail.cases.worker import CaseWorker
 from audit_trail.embedded.broker import Broker
-from audit_trail.reviews.filters import matcher
-from audit_trail.reviews.worker import ReviewWorker
-from detection.cases.case_book import CaseBook
-from detection.reviews.reading import LogReading
-from detection.reviews.review_book import ReviewBook
-from event_store.database import INGEST, Database
-from tests.signing import TEXT
 from tests.web.conftest import Serve
 
 FILTERED = ("GET /v1/events", "GET /v1/event-counts", "GET /v1/export")
@@ -29,23 +19,6 @@ DETECTION = "/v1/(alerts|case|review|suppression|detection)"
 """Value by value, these take longer than a test may. At random, the queries among them are asked."""
 
 
-@pytest.fixture
-def carried_out(trail_url: str) -> Iterator[None]:
-    """What the parts beside `serve` do with commands: without them, each request waits for seconds."""
-    database = Database(trail_url, INGEST)
-    with (
-        closing(CaseBook(trail_url, TEXT)) as cases,
-        closing(ReviewBook(trail_url, TEXT, LogReading(database), matcher)) as reviews,
-    ):
-        workers = (CaseWorker(database, cases), ReviewWorker(database, reviews))
-        for each in workers:
-            each.start()
-        yield
-        for each in workers:
-            each.stop()
-
-
-@pytest.mark.usefixtures("carried_out")
 @pytest.mark.parametrize(
     ("phases", "routes"),
     [
